@@ -1,0 +1,85 @@
+"""From a registry entry to a network that restores, and from a network to a file that is what it says it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from coldbench.degradations.base import Degradation
+from coldbench.errors import BadInput, Missing
+from coldbench.files import sha256_of, write_atomically
+from coldbench.registry import DEGRADATIONS, NETWORKS, Entry
+
+
+def build_degradation(entry: Entry) -> Degradation:
+    """D of this entry, with the entry's settings."""
+    arguments = dict(entry.degradation)
+    degradation: Degradation = DEGRADATIONS[arguments.pop("name")](**arguments)
+    return degradation
+
+
+def build_network(entry: Entry) -> nn.Module:
+    """The entry's network with fresh weights; nothing scores these."""
+    arguments = dict(entry.network)
+    network: nn.Module = NETWORKS[arguments.pop("name")](**arguments)
+    return network
+
+
+def load_network(entry: Entry) -> nn.Module:
+    """The entry's trained network, in eval mode, on the CPU.
+
+    Raises:
+        Missing: the entry has no weights, or their file is gone.
+        BadInput: the file is not the one the registry names, or does not fit the network.
+    """
+    if entry.sha256 is None or not entry.weights.exists():
+        raise Missing(f"no weights for {entry.name}: coldbench train {entry.name}")
+    network = build_network(entry)
+    load_weights(network, entry.weights, entry.sha256)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
+    """Load a .safetensors file into ``network``, checking first that it is the file expected.
+
+    Raises:
+        BadInput: another file, a corrupt one, or parameters of other names or shapes.
+    """
+    found = sha256_of(path)
+    if found != sha256:
+        raise BadInput(f"{path} has sha256 {found[:12]}..., but the registry expects {sha256[:12]}...; restore the file")
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        network.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        raise BadInput(f"{path} does not fit its network: {str(error).splitlines()[0]}") from error
+
+
+def save_weights(network: nn.Module, path: Path) -> str:
+    """Write the parameters as float32 .safetensors, atomically; returns the file's SHA-256."""
+    weights: dict[str, Tensor] = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    write_atomically(path, lambda temporary: save_file(weights, temporary))
+    return sha256_of(path)
+
+
+class Restorer:
+    """R(x_s, s): a network in eval mode, fed the 0-based time index s - 1 of the released checkpoints.
+
+    Args:
+        network: takes images (B, C, S, S) and int64 indices (B,).
+        device: where it runs; images come and go there.
+        dtype: ``torch.float32``, or a faster one by autocast.
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self.network = network.eval().to(device=device, memory_format=torch.channels_last)
+        self.dtype = dtype
+
+    def __call__(self, x: Tensor, s: int) -> Tensor:
+        time = torch.full((len(x),), s - 1, dtype=torch.int64, device=x.device)
+        with torch.autocast(x.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return self.network(x.contiguous(memory_format=torch.channels_last), time).float().contiguous()

@@ -1,0 +1,170 @@
+"""The command line: thin, no maths. torch is imported by the commands that need it, so that --help is instant."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coldbench import __version__
+from coldbench.errors import BadInput, ColdbenchError
+from coldbench.paths import home
+
+FORMATS = ("markdown", "latex", "csv", "json", "html")
+INTERRUPTED = 130
+
+
+def data_root_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--data-root, the same everywhere."""
+    return click.option(
+        "--data-root",
+        type=click.Path(path_type=Path),
+        default=lambda: home() / "data",
+        show_default="$COLDBENCH_HOME/data",
+        help="Folder of the data sets that do not ship.",
+    )(command)
+
+
+def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--device, the same everywhere."""
+    return click.option(
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="coldbench")
+def main() -> None:
+    """Regenerate the tables of "Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise".
+
+    \b
+    coldbench run --table 1 --images 1000    Table 1 on 1,000 MNIST digits, beside the paper's numbers
+    coldbench list models                    what can be measured, and what is missing
+    coldbench train mnist-blur               make a checkpoint as the shipped one was made
+
+    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a check failed, 2 bad usage or bad
+    input, 3 something needed is missing, 130 interrupted.
+    """
+
+
+@main.command()
+@click.option("--table", required=True, metavar="1|2|3|all", help="Which table of the paper.")
+@click.option("--rows", metavar="NAMES", help="Only these data sets, e.g. mnist,cifar10.")
+@click.option("--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="Only these columns.")
+@click.option("--images", type=click.IntRange(min=2), help="Only the first N images.  [default: all]")
+@click.option("--data", metavar="SPEC", help="Other images for the one selected row: folder:PATH or npz:PATH.")
+@click.option(
+    "--features",
+    metavar="NAMES",
+    default="auto",
+    show_default=True,
+    help="Feature spaces of the Frechet distance; auto takes what is at hand; none skips it.",
+)
+@device_option
+@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True, help="Of the network.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything drawn at random.")
+@data_root_option
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("results/run"), show_default=True, help="Records, tables, pictures."
+)
+@click.option("--format", "style", type=click.Choice(FORMATS), default="markdown", show_default=True, help="Of stdout.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def run(table: str, rows: str | None, methods: str, style: str, **options: Any) -> None:
+    """Measure a table of the paper, the published numbers beside ours.
+
+    \b
+    Examples:
+      coldbench run --table 2
+      coldbench run --table all --images 1000 --format json
+      coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
+      coldbench run --table 3 --rows mnist --data folder:my_digits
+
+    Rows whose data or weights are absent are shown as missing, with the command that supplies them. Every finished
+    row is written to the output folder at once: table-N.json (records), table-N.md, pictures/.
+    """
+    from coldbench.commands.run import RunOptions, run_tables
+
+    request = RunOptions(table=table, rows=_names(rows), methods=_names(methods), **options)
+    click.echo(run_tables(request, style), nl=False)
+
+
+@main.command("list")
+@click.argument("what", type=click.Choice(["tables", "models", "degradations", "networks", "datasets", "features"]))
+def list_(what: str) -> None:
+    """List what coldbench knows: tables, models, degradations, networks, datasets or features."""
+    from coldbench.commands.listing import listing
+
+    click.echo(listing(what))
+
+
+@main.command()
+@click.argument("name")
+@data_root_option
+@device_option
+@click.option("--output", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Receives a folder NAME.")
+@click.option("--compile/--no-compile", "compile_network", default=None, help="Fuse the network.  [default: where a compiler is]")
+@click.option("--grid-every", type=click.IntRange(min=1), default=500, show_default=True, metavar="STEPS", help="Between pictures.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def train(name: str, **options: Any) -> None:
+    """Train the checkpoint NAME by the recipe of its registry entry.
+
+    \b
+    Examples:
+      coldbench fetch mnist && coldbench train mnist-blur
+      coldbench train mnist-cnn --data-root data --output runs
+
+    A stopped run goes on where it was when the same command is given again. The result is a .safetensors file and a
+    model card in OUTPUT/NAME, registered under NAME in $COLDBENCH_HOME/models/registry.toml.
+    """
+    from coldbench.commands.train import TrainOptions, train_checkpoint
+
+    click.echo(train_checkpoint(TrainOptions(name=name, **options)))
+
+
+@main.command()
+@click.argument("names", nargs=-1, required=True, type=click.Choice(["mnist", "cifar10", "inception"]))
+@data_root_option
+def fetch(names: tuple[str, ...], data_root: Path) -> None:
+    """Download data sets or feature weights; nothing else in coldbench downloads.
+
+    \b
+    Example:
+      coldbench fetch mnist inception
+    """
+    from coldbench.commands.fetch import FETCH
+
+    for name in names:
+        click.echo(FETCH[name](data_root))
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+
+
+def entry_point() -> None:
+    """Run the command line; every known failure is one line on stderr and its own exit code."""
+    try:
+        main(standalone_mode=False)
+    except ColdbenchError as error:
+        _leave(str(error), error.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(BadInput.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _leave("interrupted; what was finished is kept in the output folder", INTERRUPTED)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of stdout has gone (head, less); Python must not complain again while it closes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _leave(message: str, code: int) -> None:
+    click.echo(f"coldbench: {message}", err=True)
+    sys.exit(code)

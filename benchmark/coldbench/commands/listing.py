@@ -1,0 +1,33 @@
+"""What ``coldbench list`` prints."""
+
+from __future__ import annotations
+
+from coldbench.errors import BadInput
+from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, Entry, load_entries
+from coldbench.tables import TABLES
+
+_REGISTRIES = {"degradations": DEGRADATIONS, "networks": NETWORKS, "datasets": DATASETS, "features": FEATURES}
+
+
+def listing(what: str) -> str:
+    """One line a thing.
+
+    Raises:
+        BadInput: a registry that cannot be read.
+    """
+    if what == "tables":
+        return "\n".join(
+            f"{table.number}  {table.caption}: {', '.join(f'{row.dataset} ({row.checkpoint})' for row in table.rows)}"
+            for table in TABLES.values()
+        )
+    if what == "models":
+        return "\n".join(_model_line(entry) for entry in load_entries().values())
+    if what not in _REGISTRIES:
+        raise BadInput(f"nothing to list under '{what}'")
+    return "\n".join(_REGISTRIES[what])
+
+
+def _model_line(entry: Entry) -> str:
+    weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
+    task = ", ".join(f"{key} {value}" for key, value in entry.degradation.items()) or "feature extractor"
+    return f"{entry.name:<18} {weights}\n{'':<18} {task}"

@@ -1,0 +1,127 @@
+"""``coldbench train``: recipe in, weights and model card out."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from coldbench.checkpoints import Restorer, build_degradation, save_weights
+from coldbench.classifier import train_classifier
+from coldbench.datasets import ImageSource, to_model_range
+from coldbench.devices import choose_device, device_name
+from coldbench.files import write_text
+from coldbench.registry import DATASETS, Entry, find_entry, register_weights, user_registry
+from coldbench.render import save_picture
+from coldbench.runner import GALLERY, to_unit
+from coldbench.sampling import improved_step, sample
+from coldbench.training import Progress, Recipe, can_compile, train
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """A request to train; see ``coldbench train --help``."""
+
+    name: str
+    data_root: Path
+    output: Path = Path("runs")
+    device: str = "auto"
+    compile_network: bool | None = None
+    grid_every: int = 500
+    quiet: bool = False
+
+
+def train_checkpoint(options: TrainOptions) -> str:
+    """Train, save, write the model card, register; returns what to tell the user.
+
+    Raises:
+        BadInput: unknown name, bad recipe, a state file of another recipe, an unwritable folder.
+        Missing: the training images are absent.
+    """
+    entry = find_entry(options.name)
+    folder = options.output / entry.name
+    write_text(folder / ".gitignore", "state.pt\n")
+    network, facts = _train_restorer(entry, options, folder) if entry.degradation else _train_classifier(entry, options)
+    weights = folder / f"{entry.name}.safetensors"
+    sha256 = save_weights(network, weights)
+    write_text(folder / "model-card.md", model_card(entry, facts, sha256))
+    register_weights(entry, weights, sha256)
+    return f"{weights}\nsha256 {sha256}\n{entry.name} now means these weights, by {user_registry()}"
+
+
+def model_card(entry: Entry, facts: dict[str, str], sha256: str) -> str:
+    """Markdown: what the checkpoint is and how it was made."""
+    settings = {
+        "Data": entry.dataset,
+        "Network": _listed(entry.network),
+        "Degradation": _listed(entry.degradation),
+        "Recipe": _listed(entry.training),
+        **facts,
+        "sha256": f"`{sha256}`",
+    }
+    lines = "".join(f"| {key} | {value} |\n" for key, value in settings.items() if value)
+    return f"## {entry.name}\n\n| | |\n|---|---|\n{lines}"
+
+
+def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[torch.nn.Module, dict[str, str]]:
+    device = choose_device(options.device)
+    source: ImageSource = DATASETS[entry.dataset](options.data_root, train=True)
+    compiled = can_compile(device) if options.compile_network is None else options.compile_network
+    recipe = Recipe.of(entry)
+    with tqdm(total=recipe.steps, desc=entry.name, unit="step", disable=options.quiet) as bar:
+
+        def watch(progress: Progress) -> None:
+            # A resumed run starts the bar where it was; set, do not add.
+            bar.update(progress.step - bar.n)
+            bar.set_postfix_str(f"loss {progress.loss:.4f}", refresh=False)
+            if progress.step % options.grid_every == 0:
+                _draw_grid(entry, source, progress, folder / "samples" / f"step-{progress.step:06d}.png", device)
+
+        end = train(entry, source, folder / "state.pt", device=device, compile_network=compiled, watch=watch)
+    return end.model, {
+        "Steps run": f"{end.step:,} of {recipe.batch_size} images",
+        "Training time": f"{end.seconds / 3600:.2f} hours",
+        "Machine": _machine(device),
+        "Final loss": f"{end.loss:.4f} (l1, mean of the last 100 steps)",
+    }
+
+
+def _train_classifier(entry: Entry, options: TrainOptions) -> tuple[torch.nn.Module, dict[str, str]]:
+    with tqdm(total=entry.training["steps"], desc=entry.name, unit="step", disable=options.quiet) as bar:
+
+        def watch(step: int, loss: float) -> None:
+            bar.update(step - bar.n)
+            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+
+        run = train_classifier(entry, options.data_root, watch)
+    return run.network, {
+        "Test accuracy": f"{run.test_accuracy:.2%} of 10,000 images",
+        "Machine": _machine(torch.device("cpu")),
+    }
+
+
+@torch.inference_mode()
+def _draw_grid(entry: Entry, source: ImageSource, progress: Progress, path: Path, device: torch.device) -> None:
+    """Original, degraded, direct and sampled, for the eye."""
+    degradation = build_degradation(entry).to(device)
+    pixels = source.load(range(GALLERY), image_size=degradation.image_size, channels=entry.network["channels"])
+    x0 = to_model_range(pixels).to(device)
+    context = degradation.draw(range(GALLERY), Recipe.of(entry).seed)
+    context = context if context is None else context.to(device)
+    x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
+    restored = sample(Restorer(progress.model, device), degradation, x_T, context, improved_step)
+    images = {"original": x0, "degraded": x_T, "direct": restored.direct, "sampled": restored.sampled}
+    save_picture({label: to_unit(batch).cpu() for label, batch in images.items()}, path)
+
+
+def _listed(settings: dict[str, object]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return device_name(device)
+    return f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"

@@ -1,0 +1,61 @@
+"""What a degradation is: D(x, s) for s = 0..T, with everything random drawn beforehand, image by image."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Degradation(nn.Module, ABC):
+    """An image transform of severity s = 0 (the clean image) to s = T.
+
+    Images are float tensors (B, C, S, S) in [-1, 1]. A module only so that its tables follow ``.to(device)``;
+    it has no parameters.
+
+    Attributes:
+        timesteps: T.
+        image_size: S, in pixels.
+    """
+
+    def __init__(self, *, timesteps: int, image_size: int) -> None:
+        super().__init__()
+        self.timesteps = timesteps
+        self.image_size = image_size
+
+    def draw(self, indices: Sequence[int], seed: int) -> Tensor | None:
+        """Draw what is random about each image; None where nothing is.
+
+        Args:
+            indices: the images' positions in their data set.
+            seed: of the run. The draw depends on (seed, purpose, index) alone, never on the batch.
+
+        Returns:
+            The context that ``forward`` and ``pair`` take, first axis the batch.
+        """
+        return None
+
+    @abstractmethod
+    def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
+        """D(x0, s), with D(x0, 0) = x0 exactly.
+
+        Args:
+            x0: clean images (B, C, S, S).
+            s: severity 0..T, one for all or int64 (B,), one an image.
+            context: what ``draw`` gave for these images.
+        """
+
+    def pair(self, x0: Tensor, s: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(D(x0, s), D(x0, s-1)) for 1 <= s <= T: the two terms of Algorithm 2."""
+        return self(x0, s, context), self(x0, s - 1, context)
+
+    def observe(self, x_s: Tensor) -> Tensor:
+        """What the network is given of a degraded image; the image itself unless the protocol quantises it."""
+        return x_s
+
+
+def truncate_to_8_bit(x: Tensor) -> Tensor:
+    """The 256 grey levels of an image file, values in [-1, 1], truncated toward zero (PROTOCOL 2.1, *discrete*)."""
+    return torch.trunc((x + 1) * 0.5 * 255) / 255 * 2 - 1

@@ -1,0 +1,1 @@
+"""Metrics as streaming accumulators: float64 sums, mergeable, memory independent of the number of images."""

@@ -1,0 +1,204 @@
+"""Names: of networks, degradations, data sets and feature extractors, and of the trained checkpoints that use them.
+
+Everything is lazy: a name stands for ``module:attribute`` until somebody asks for it, so that listing names costs no
+import. Installed packages add their own names under the entry-point groups ``coldbench.networks``,
+``coldbench.degradations``, ``coldbench.datasets`` and ``coldbench.features``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coldbench.errors import BadInput
+from coldbench.files import write_text
+from coldbench.paths import home, shipped
+
+
+class Registry:
+    """A mapping from names to lazily imported objects.
+
+    Args:
+        kind: what the names stand for, in the singular, for messages; its plural names the entry-point group.
+        builtin: name -> ``module:attribute``.
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._builtin = dict(builtin)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._targets()))
+
+    def __getitem__(self, name: str) -> Any:
+        """The object behind ``name``.
+
+        Raises:
+            BadInput: unknown name (with the nearest known ones), or a plug-in that cannot be imported.
+        """
+        targets = self._targets()
+        if name not in targets:
+            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}")
+        module, _, attribute = targets[name].partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise BadInput(f"{self.kind} '{name}' ({targets[name]}) cannot be loaded: {error}") from error
+
+    def _targets(self) -> dict[str, str]:
+        targets = dict(self._builtin)
+        for plugin in importlib.metadata.entry_points(group=f"coldbench.{self.kind}s".replace(" ", "")):
+            if targets.get(plugin.name, plugin.value) != plugin.value:
+                raise BadInput(f"{self.kind} '{plugin.name}' is claimed by {targets[plugin.name]} and {plugin.value}")
+            targets[plugin.name] = plugin.value
+        return targets
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The tail of an error message: the closest known names, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(names)}"
+
+
+NETWORKS = Registry(
+    "network",
+    {
+        "convnext-unet": "coldbench.networks.convnext_unet:ConvNextUnet",
+        "mnist-cnn": "coldbench.metrics.mnist_cnn:MnistCnn",
+    },
+)
+DEGRADATIONS = Registry(
+    "degradation",
+    {
+        "blur": "coldbench.degradations.blur:blur",
+        "inpaint": "coldbench.degradations.inpaint:Inpainting",
+        "superres": "coldbench.degradations.superres:super_resolution",
+    },
+)
+DATASETS = Registry(
+    "dataset",
+    {
+        "mnist": "coldbench.datasets:mnist",
+        "cifar10": "coldbench.datasets:cifar10",
+        "celeba": "coldbench.datasets:celeba",
+    },
+)
+FEATURES = Registry(
+    "feature",
+    {
+        "inception-v3-compat": "coldbench.metrics.features:inception",
+        "mnist-cnn": "coldbench.metrics.features:mnist_cnn",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of business in ``registry.toml``: a checkpoint, what it restores, and how it was trained.
+
+    Attributes:
+        name: e.g. ``mnist-blur``.
+        dataset: a name in ``DATASETS``.
+        network: a name in ``NETWORKS`` under ``name``, and its arguments.
+        degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments; empty for a classifier.
+        training: the recipe, see ``coldbench.training.Recipe``.
+        weights: the .safetensors file; it may be absent.
+        sha256: of that file; None where no weights are known.
+    """
+
+    name: str
+    dataset: str
+    network: dict[str, Any]
+    degradation: dict[str, Any]
+    training: dict[str, Any]
+    weights: Path
+    sha256: str | None = None
+    notes: str = field(default="", compare=False)
+
+
+def load_entries() -> dict[str, Entry]:
+    """All known checkpoints: the shipped registry, then the user's own, whose weights win.
+
+    Raises:
+        BadInput: a registry file that cannot be read.
+    """
+    entries: dict[str, Entry] = {}
+    for path in (shipped("models", "registry.toml"), user_registry()):
+        if path.exists():
+            entries |= {name: _entry(name, spec, path) for name, spec in read_registry(path).items()}
+    return entries
+
+
+def find_entry(name: str) -> Entry:
+    """The checkpoint called ``name``.
+
+    Raises:
+        BadInput: there is none.
+    """
+    entries = load_entries()
+    if name not in entries:
+        raise BadInput(f"unknown model '{name}'{did_you_mean(name, entries)}")
+    return entries[name]
+
+
+def user_registry() -> Path:
+    """The registry of the models that the user trained."""
+    return home() / "models" / "registry.toml"
+
+
+def read_registry(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of one registry file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"registry {path} cannot be read: {error}") from error
+
+
+def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
+    """Write ``entry`` with its new weights into the user's registry, replacing an earlier one of that name."""
+    path = user_registry()
+    specs = read_registry(path) if path.exists() else {}
+    specs[entry.name] = {
+        "dataset": entry.dataset,
+        "weights": str(weights.resolve()),
+        "sha256": sha256,
+        "network": entry.network,
+        "degradation": entry.degradation,
+        "training": entry.training,
+    }
+    write_text(path, "\n".join(f"[{name}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
+
+
+def _entry(name: str, spec: dict[str, Any], path: Path) -> Entry:
+    try:
+        return Entry(
+            name=name,
+            dataset=spec["dataset"],
+            network=spec["network"],
+            degradation=spec.get("degradation", {}),
+            training=spec["training"],
+            weights=path.parent / spec.get("weights", f"{name}.safetensors"),
+            sha256=spec.get("sha256"),
+            notes=spec.get("notes", ""),
+        )
+    except KeyError as error:
+        raise BadInput(f"registry {path}: entry '{name}' lacks {error}") from error
+
+
+def _toml_table(spec: Mapping[str, Any]) -> str:
+    """Flat keys as ``key = value``, tables inline: JSON's strings, numbers, booleans and lists are TOML's."""
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in spec.items())
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(list(value) if isinstance(value, tuple) else value)

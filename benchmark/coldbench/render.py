@@ -1,0 +1,134 @@
+"""Cells to tables (Markdown, LaTeX, HTML, CSV) and images to pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from coldbench.files import write_atomically
+from coldbench.results import Cell, as_row, to_json
+from coldbench.tables import TABLES
+
+FORMATS = ("markdown", "latex", "csv", "json", "html")
+ABSENT = "-"
+_DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
+
+
+def render(cells: Sequence[Cell], style: str) -> str:
+    """All cells in one of ``FORMATS``. CSV and JSON hold one line or object a cell, in full precision."""
+    if style == "json":
+        return to_json(cells)
+    if style == "csv":
+        return pd.DataFrame([as_row(cell) for cell in cells]).to_csv(index=False)
+    numbers = sorted({cell.table for cell in cells})
+    return "\n".join(_render_table([c for c in cells if c.table == number], style) for number in numbers)
+
+
+def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """The cells of one table: a line a data set and method, ours and the paper's number side by side."""
+    lines: dict[tuple[str, str], dict[str, str]] = {}
+    for metric, features in _columns(cells):
+        for cell in cells:
+            if (cell.metric, cell.features if cell.metric == "FD" else "") != (metric, features):
+                continue
+            line = lines.setdefault((cell.dataset, cell.method.capitalize()), {})
+            decimals = _DECIMALS[metric]
+            line[_heading(metric, features)] = ABSENT if cell.value is None else f"{cell.value:.{decimals}f}"
+            if metric != "FD":
+                line[f"{metric} (paper)"] = _published(cell)
+    frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
+    return frame.fillna(ABSENT).reset_index()
+
+
+def _columns(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    spaces = sorted({cell.features for cell in cells if cell.metric == "FD"})
+    return [("FID", ""), *(("FD", space) for space in spaces), ("SSIM", ""), ("RMSE", "")]
+
+
+def _heading(metric: str, features: str) -> str:
+    return f"FD[{features}]" if metric == "FD" else metric
+
+
+def _published(cell: Cell) -> str:
+    if cell.published is None:
+        return ABSENT
+    decimals = 2 if cell.metric == "FID" else 3
+    return f"{cell.published:.{decimals}f}" + ("*" if cell.note else "")
+
+
+def _render_table(cells: Sequence[Cell], style: str) -> str:
+    frame = to_frame(cells)
+    title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
+    notes = _notes(cells)
+    if style == "html":
+        items = "".join(f"<li>{note}</li>" for note in map(_escape, notes))
+        return f"<h2>{title}</h2>\n{frame.to_html(index=False, border=0)}\n<ul>{items}</ul>\n"
+    if style == "latex":
+        body = frame.to_markdown(index=False, tablefmt="latex_booktabs", disable_numparse=True)
+        return f"% {title}\n" + "".join(f"% {note}\n" for note in notes) + body + "\n"
+    body = frame.to_markdown(index=False, tablefmt="github", disable_numparse=True, colalign=_alignment(frame))
+    return f"## {title}\n\n{body}\n\n" + "".join(f"- {note}\n" for note in notes)
+
+
+def _alignment(frame: pd.DataFrame) -> tuple[str, ...]:
+    return ("left", "left", *("right" for _ in frame.columns[2:]))
+
+
+def _notes(cells: Sequence[Cell]) -> list[str]:
+    """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
+    notes = {
+        f"{cell.dataset}: {cell.images} images of {cell.data}, seed {cell.seed}, protocol {cell.protocol}, "
+        f"{cell.checkpoint}{_short_hash(cell)}, {cell.dtype} on {cell.device}": None
+        for cell in cells
+        if cell.status == "measured"
+    }
+    notes |= {
+        f"* {cell.dataset}, {cell.method} {cell.metric} as printed in the paper: {cell.note}": None
+        for cell in cells
+        if cell.note
+    }
+    notes |= {f"{cell.dataset}: {_missing_what(cell)}{cell.reason}": None for cell in cells if cell.status == "missing"}
+    return list(notes)
+
+
+def _missing_what(cell: Cell) -> str:
+    return "no FID: " if cell.metric == "FID" and cell.images is not None else ""
+
+
+def _short_hash(cell: Cell) -> str:
+    return f" ({cell.checkpoint_sha256[:12]})" if cell.checkpoint_sha256 else ""
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def save_picture(gallery: Mapping[str, Tensor], path: Path, *, scale: int = 3) -> None:
+    """A labelled grid, one row a kind of image, one column an image.
+
+    Args:
+        gallery: label -> images (n, C, S, S) in [0, 1]; clamped here, for the eye only.
+        path: the .png file, written atomically.
+        scale: screen pixels an image pixel.
+    """
+    margin, gap = 80, 4
+    rows = [[_picture(image, scale) for image in images] for images in gallery.values()]
+    width, height = rows[0][0].size
+    canvas = Image.new("RGB", (margin + len(rows[0]) * (width + gap), len(rows) * (height + gap)), "white")
+    draw = ImageDraw.Draw(canvas)
+    for y, (label, row) in enumerate(zip(gallery, rows, strict=True)):
+        draw.text((6, y * (height + gap) + height // 2 - 6), label, fill="black")
+        for x, picture in enumerate(row):
+            canvas.paste(picture, (margin + x * (width + gap), y * (height + gap)))
+    write_atomically(path, lambda temporary: canvas.save(temporary, format="PNG"))
+
+
+def _picture(image: Tensor, scale: int) -> Image.Image:
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

@@ -1,0 +1,104 @@
+"""Records: one measured cell each, with everything needed to trust it and to have it again."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coldbench.files import write_text
+from coldbench.paths import PACKAGE
+
+SCHEMA_VERSION = 1
+#: Algorithms 1 and 2 as printed, in the configuration that reproduces the printed Degraded columns (PROTOCOL 6.0).
+PROTOCOL = "paper"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a table, measured or missing.
+
+    Attributes:
+        table, dataset, degradation, method, metric: where it stands.
+        features: the feature space of a Frechet distance, else empty.
+        value: the number; None where missing.
+        published: the paper's number in this cell, if it has one, and ``note``, what is wrong with that.
+        images, seed, protocol: what was measured.
+        checkpoint, checkpoint_sha256: with which network; the hash is None where no network took part.
+        data, data_sha256, features_sha256: on which images, in which feature space.
+        device, dtype, batch_size: how it was computed.
+        status: ``measured`` or ``missing``; ``reason`` says why, and how to mend it.
+        seconds, network_seconds, images_per_second: of the whole row.
+        versions, revision: of the software.
+    """
+
+    table: int
+    dataset: str
+    degradation: str
+    method: str
+    metric: str
+    features: str
+    value: float | None
+    published: float | None
+    note: str
+    images: int | None
+    seed: int
+    protocol: str
+    checkpoint: str
+    checkpoint_sha256: str | None
+    data: str
+    data_sha256: str | None
+    features_sha256: str | None
+    device: str
+    dtype: str
+    batch_size: int
+    status: str
+    reason: str
+    seconds: float | None
+    network_seconds: float | None
+    images_per_second: float | None
+    versions: dict[str, str]
+    revision: str
+    schema_version: int = SCHEMA_VERSION
+
+
+def to_json(cells: Sequence[Cell]) -> str:
+    """One array, one object a cell."""
+    return json.dumps([dataclasses.asdict(cell) for cell in cells], indent=1, allow_nan=False) + "\n"
+
+
+def save(cells: Sequence[Cell], path: Path) -> None:
+    """Write the cells of one table atomically."""
+    write_text(path, to_json(cells))
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that numbers depend on."""
+    libraries = ("coldbench", "torch", "torchvision", "torch-fidelity", "numpy", "pillow")
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
+
+
+@cache
+def revision() -> str:
+    """``git describe`` of the package's own checkout, with a ``-dirty`` flag; empty outside one."""
+    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        tracked = subprocess.run([*command[:3], "ls-files", "--error-unmatch", "results.py"], capture_output=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if tracked.returncode == 0 and done.returncode == 0 else ""
+
+
+def as_row(cell: Cell) -> dict[str, Any]:
+    """The cell as one flat line for CSV."""
+    row = dataclasses.asdict(cell)
+    row["versions"] = " ".join(f"{name}={version}" for name, version in cell.versions.items())
+    return row

@@ -1,0 +1,176 @@
+"""The loop: batch -> degrade -> restore -> accumulate. Knows no table and no file format."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from coldbench.datasets import ImageSource, to_model_range
+from coldbench.degradations.base import Degradation
+from coldbench.errors import BadInput
+from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.pixelwise import RMSE, SSIM
+from coldbench.sampling import Restore, improved_step, sample
+
+#: Images kept for the picture of a run.
+GALLERY = 8
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything that one measurement depends on.
+
+    Attributes:
+        source: the images; the first ``images`` of them are used.
+        degradation: D, on ``device``.
+        restore: R, on ``device``; None if only ``degraded`` is measured.
+        features: the feature spaces of the Frechet distances; may be empty.
+        methods: of ``degraded``, ``sampled`` (Algorithm 2) and ``direct``.
+        images: N.
+        channels: C of the images.
+        seed: of everything drawn at random.
+        batch_size: images at a time; changes no result.
+        device: where to compute.
+    """
+
+    source: ImageSource
+    degradation: Degradation
+    restore: Restore | None
+    features: Sequence[FeatureSpace]
+    methods: Sequence[str]
+    images: int
+    channels: int
+    seed: int
+    batch_size: int
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one measurement gave.
+
+    Attributes:
+        values: (method, metric, features) -> number; ``features`` is empty but for Frechet distances.
+        gallery: ``original`` and each method -> the first images (n, C, S, S) in [0, 1].
+        seconds: wall time of the whole loop and of the metrics' results.
+        network_seconds: of that, inside the network's forward.
+    """
+
+    values: Mapping[tuple[str, str, str], float]
+    gallery: Mapping[str, Tensor]
+    seconds: float
+    network_seconds: float
+
+
+@torch.inference_mode()
+def measure(task: Task, watch: Callable[[int], None] = lambda done: None) -> Outcome:
+    """Degrade, restore and score the first N images.
+
+    Args:
+        task: what to measure.
+        watch: called after each batch with its number of images.
+
+    Raises:
+        BadInput: the source has fewer than N images.
+    """
+    if not 0 < task.images <= task.source.count:
+        raise BadInput(f"{task.source.name} has {task.source.count} images, not {task.images}: lower --images")
+    started = time.perf_counter()
+    restore = TimedRestore(task.restore, task.device)
+    originals = [FeatureStatistics() for _ in task.features]
+    meters = {method: _Meters(task.features) for method in task.methods}
+    gallery: dict[str, Tensor] = {}
+    for indices in batches(task.images, task.batch_size):
+        x0, outputs = _restored_batch(task, restore, indices)
+        target = to_unit(x0)
+        for space, statistics in zip(task.features, originals, strict=True):
+            statistics.update(space.extract(target))
+        for method, images in outputs.items():
+            meters[method].update(to_unit(images), target)
+        _collect(gallery, {"original": x0, **outputs})
+        watch(len(indices))
+    values = {
+        (method, metric, features): value
+        for method, meter in meters.items()
+        for (metric, features), value in meter.results(originals).items()
+    }
+    return Outcome(values, gallery, time.perf_counter() - started, restore.seconds)
+
+
+def batches(count: int, batch_size: int) -> Iterator[range]:
+    """0..count-1 in runs of ``batch_size``; the last may be shorter, none is dropped."""
+    for start in range(0, count, batch_size):
+        yield range(start, min(start + batch_size, count))
+
+
+def to_unit(x: Tensor) -> Tensor:
+    """[-1, 1] -> [0, 1], unclamped."""
+    return (x + 1) / 2
+
+
+class TimedRestore:
+    """R, with a clock on it."""
+
+    def __init__(self, restore: Restore | None, device: torch.device) -> None:
+        self.restore, self.device, self.seconds = restore, device, 0.0
+
+    def __call__(self, x: Tensor, s: int) -> Tensor:
+        if self.restore is None:
+            raise BadInput("sampled and direct need a restoration network")
+        started = time.perf_counter()
+        prediction = self.restore(x, s)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.seconds += time.perf_counter() - started
+        return prediction
+
+
+class _Meters:
+    """All metrics of one method."""
+
+    def __init__(self, spaces: Sequence[FeatureSpace]) -> None:
+        self.pixelwise: dict[str, RMSE | SSIM] = {"SSIM": SSIM(), "RMSE": RMSE()}
+        self.spaces = spaces
+        self.statistics = [FeatureStatistics() for _ in spaces]
+
+    def update(self, prediction: Tensor, target: Tensor) -> None:
+        for metric in self.pixelwise.values():
+            metric.update(prediction, target)
+        for space, statistics in zip(self.spaces, self.statistics, strict=True):
+            statistics.update(space.extract(prediction))
+
+    def results(self, originals: Sequence[FeatureStatistics]) -> dict[tuple[str, str], float]:
+        values = {(name, ""): metric.result() for name, metric in self.pixelwise.items()}
+        for space, statistics, original in zip(self.spaces, self.statistics, originals, strict=True):
+            values[space.metric, space.name] = frechet_distance(statistics, original)
+        return values
+
+
+def _restored_batch(task: Task, restore: TimedRestore, indices: range) -> tuple[Tensor, dict[str, Tensor]]:
+    """The clean images of a batch and what each method makes of them, in [-1, 1]."""
+    degradation = task.degradation
+    pixels = task.source.load(indices, image_size=degradation.image_size, channels=task.channels)
+    x0 = to_model_range(pixels.to(task.device))
+    context = degradation.draw(indices, task.seed)
+    context = context if context is None else context.to(task.device)
+    x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
+    outputs = {"degraded": x_T}
+    if "sampled" in task.methods:
+        restored = sample(restore, degradation, x_T, context, improved_step)
+        outputs |= {"sampled": restored.sampled, "direct": restored.direct}
+    elif "direct" in task.methods:
+        outputs["direct"] = restore(x_T, degradation.timesteps)
+    return x0, {method: outputs[method] for method in task.methods}
+
+
+def _collect(gallery: dict[str, Tensor], images: Mapping[str, Tensor]) -> None:
+    """Keep the first ``GALLERY`` images of each kind."""
+    for name, batch in images.items():
+        kept = gallery.get(name, batch[:0].cpu())
+        if len(kept) < GALLERY:
+            gallery[name] = torch.cat((kept, to_unit(batch[: GALLERY - len(kept)]).cpu()))

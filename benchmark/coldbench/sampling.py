@@ -1,0 +1,63 @@
+"""Restoring a degraded image: Algorithms 1 and 2 of the paper, and the single step it calls direct.
+
+All of them call R at s = T, T-1, ..., 1 and differ only in how they step from x_s to x_{s-1}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from coldbench.degradations.base import Degradation
+
+#: R(x_s, s) -> x0 estimate; s = 1..T counts the degradations the image has undergone.
+Restore = Callable[[Tensor, int], Tensor]
+#: (degradation, x_s, x0 estimate, s, context) -> x_{s-1}
+Step = Callable[[Degradation, Tensor, Tensor, int, Tensor | None], Tensor]
+
+
+class Restored(NamedTuple):
+    """Images (B, C, S, S) out of one pass, unclamped.
+
+    Attributes:
+        direct: the first prediction R(x_T, T).
+        last_prediction: R(x_1, 1), which the released code scores in Tables 2-4.
+        sampled: x_0 after the last update.
+    """
+
+    direct: Tensor
+    last_prediction: Tensor
+    sampled: Tensor
+
+
+def sample(
+    restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, step: Step
+) -> Restored:
+    """Run a sampling algorithm from x_T down to x_0.
+
+    Args:
+        restore: the restoration operator R.
+        degradation: D, with its T.
+        x_T: fully degraded images (B, C, S, S).
+        context: what ``degradation.draw`` gave for these images.
+        step: ``naive_step`` (Algorithm 1) or ``improved_step`` (Algorithm 2).
+    """
+    x, direct, x0_hat = x_T, None, x_T
+    for s in range(degradation.timesteps, 0, -1):
+        x0_hat = restore(x, s)
+        direct = x0_hat if direct is None else direct
+        x = step(degradation, x, x0_hat, s, context)
+    return Restored(x0_hat if direct is None else direct, x0_hat, x)
+
+
+def naive_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    """Algorithm 1: x_{s-1} = D(x0_hat, s-1)."""
+    return degradation(x0_hat, s - 1, context)
+
+
+def improved_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    """Algorithm 2: x_{s-1} = x_s - D(x0_hat, s) + D(x0_hat, s-1)."""
+    harsher, milder = degradation.pair(x0_hat, s, context)
+    return x - harsher + milder

@@ -1,0 +1,214 @@
+"""Training: min over theta of E || R_theta(D(x, t), t) - x ||_1, Equation 1 of the paper.
+
+A run depends on its recipe alone: batches and severities are drawn from generators keyed by (seed, purpose, number),
+so a run that was killed and resumed sees the same images as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from coldbench.checkpoints import build_degradation, build_network
+from coldbench.datasets import ImageSource, to_model_range
+from coldbench.degradations.base import Degradation
+from coldbench.errors import BadInput
+from coldbench.files import write_atomically
+from coldbench.randomness import image_rng
+from coldbench.registry import Entry
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is trained, as its registry entry says.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: images a step.
+        lr: Adam's learning rate at the start; it falls to zero along a half cosine.
+        ema: decay a step of the averaged weights, which are what is kept.
+        dtype: of the network's arithmetic, ``float32`` or ``bfloat16`` (autocast). bfloat16 wipes out what a blurred
+            image still holds.
+        seed: of the initial weights, the batches and the severities.
+    """
+
+    steps: int
+    batch_size: int = 32
+    lr: float = 1e-3
+    ema: float = 0.999
+    dtype: str = "float32"
+    seed: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry) -> Recipe:
+        """The recipe of a registry entry.
+
+        Raises:
+            BadInput: it has a key that a recipe does not.
+        """
+        unknown = set(entry.training) - {f.name for f in fields(cls)}
+        if unknown:
+            raise BadInput(f"recipe of {entry.name} has unknown keys: {', '.join(sorted(unknown))}")
+        return cls(**entry.training)
+
+
+@dataclass
+class Progress:
+    """Where a run stands: handed to ``watch`` after every step."""
+
+    step: int
+    loss: float
+    seconds: float
+    model: nn.Module = field(repr=False)
+
+
+def train(
+    entry: Entry,
+    source: ImageSource,
+    state_file: Path,
+    *,
+    device: torch.device,
+    compile_network: bool,
+    watch: Callable[[Progress], None],
+    save_every: float = 180.0,
+) -> Progress:
+    """Train ``entry``'s network; go on from ``state_file`` if a run of the same recipe was stopped there.
+
+    Args:
+        entry: network, degradation and recipe.
+        source: training images.
+        state_file: everything a resumed run needs, rewritten every ``save_every`` seconds and on Ctrl-C.
+        device: where to train.
+        compile_network: fuse the network with torch.compile; needs a C++ compiler on a CPU.
+        watch: called after each step with the averaged network.
+        save_every: seconds between two writes of the state.
+
+    Returns:
+        The end of the run, with the averaged network and the mean loss of its last hundred steps.
+
+    Raises:
+        BadInput: the state is of another recipe, or corrupt.
+    """
+    run = _Run(entry, source, device)
+    run.load(state_file)
+    forward = torch.compile(run.network) if compile_network else run.network
+    saved = time.monotonic()
+    try:
+        for batch in run.remaining_batches():
+            run.update(forward, batch)
+            watch(run.progress())
+            if time.monotonic() - saved > save_every:
+                run.save(state_file)
+                saved = time.monotonic()
+    finally:
+        run.save(state_file)
+    return run.progress()
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs: on a CPU, a C++ compiler."""
+    return device.type == "cuda" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+
+
+class _Run:
+    """Network, its average, optimiser and the count of steps done."""
+
+    def __init__(self, entry: Entry, source: ImageSource, device: torch.device) -> None:
+        self.entry, self.recipe, self.device = entry, Recipe.of(entry), device
+        self.degradation: Degradation = build_degradation(entry).to(device)
+        torch.manual_seed(self.recipe.seed)
+        self.network = build_network(entry).to(device=device, memory_format=torch.channels_last)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
+        self.images = source.load(
+            range(source.count), image_size=self.degradation.image_size, channels=entry.network["channels"]
+        )
+        self.step, self.seconds, self.losses = 0, 0.0, [math.nan]
+
+    def remaining_batches(self) -> Iterator[np.ndarray]:
+        """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""
+        per_epoch = len(self.images) // self.recipe.batch_size
+        if per_epoch == 0:
+            raise BadInput(f"{len(self.images)} images are fewer than a batch of {self.recipe.batch_size}")
+        epoch, order = -1, np.empty(0)
+        while self.step < self.recipe.steps:
+            if self.step // per_epoch != epoch:
+                epoch = self.step // per_epoch
+                order = image_rng(self.recipe.seed, "epoch", epoch).permutation(len(self.images))
+            start = self.step % per_epoch * self.recipe.batch_size
+            yield order[start : start + self.recipe.batch_size]
+
+    def update(self, forward: Callable[..., Tensor], batch: np.ndarray) -> None:
+        """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
+        started = time.monotonic()
+        self._set_learning_rate()
+        x0 = to_model_range(self.images[batch]).to(self.device)
+        rng = image_rng(self.recipe.seed, "severity", self.step)
+        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch))).to(self.device)
+        # A fresh draw each step: the step's images are keyed by their position in the whole run.
+        positions = range(self.step * len(batch), (self.step + 1) * len(batch))
+        context = self.degradation.draw(positions, self.recipe.seed)
+        context = context if context is None else context.to(self.device)
+        x_t = self.degradation.observe(self.degradation(x0, t + 1, context))
+        loss = (self._predict(forward, x_t, t) - x0).abs().mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.losses = [*self.losses[-99:], loss.item()]
+        self.step += 1
+        self.seconds += time.monotonic() - started
+
+    def progress(self) -> Progress:
+        return Progress(self.step, float(np.nanmean(self.losses)), self.seconds, self.average.module)
+
+    def save(self, path: Path) -> None:
+        """Everything a resumed run needs, written atomically."""
+        state = {
+            "identity": self._identity(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+    def load(self, path: Path) -> None:
+        """Take up the state at ``path``, if there is one."""
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+        except Exception as error:  # a damaged pickle or archive fails in many ways
+            raise BadInput(f"{path} is damaged; delete it to start afresh") from error
+        if state["identity"] != self._identity():
+            raise BadInput(f"{path} belongs to another recipe of {self.entry.name}; delete it to start afresh")
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+
+    def _identity(self) -> dict[str, Any]:
+        entry = self.entry
+        return {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
+
+    def _set_learning_rate(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.recipe.steps))
+
+    def _predict(self, forward: Callable[..., Tensor], x_t: Tensor, t: Tensor) -> Tensor:
+        reduced = self.recipe.dtype != "float32"
+        with torch.autocast(self.device.type, getattr(torch, self.recipe.dtype), enabled=reduced):
+            return forward(x_t.contiguous(memory_format=torch.channels_last), t).float()
