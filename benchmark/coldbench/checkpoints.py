@@ -51,7 +51,9 @@ def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
     """
     found = sha256_of(path)
     if found != sha256:
-        raise BadInput(f"{path} has sha256 {found[:12]}..., but the registry expects {sha256[:12]}...; restore the file")
+        raise BadInput(
+            f"{path} has sha256 {found[:12]}..., but the registry expects {sha256[:12]}...; restore the file"
+        )
     try:
         weights = {name: tensor.float() for name, tensor in load_file(path).items()}
         network.load_state_dict(weights)
@@ -61,7 +63,9 @@ def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
 
 def save_weights(network: nn.Module, path: Path) -> str:
     """Write the parameters as float32 .safetensors, atomically; returns the file's SHA-256."""
-    weights: dict[str, Tensor] = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    weights: dict[str, Tensor] = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+    }
     write_atomically(path, lambda temporary: save_file(weights, temporary))
     return sha256_of(path)
 
@@ -76,7 +80,7 @@ class Restorer:
     """
 
     def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-        self.network = network.eval().to(device=device, memory_format=torch.channels_last)
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.dtype = dtype
 
     def __call__(self, x: Tensor, s: int) -> Tensor:

@@ -68,6 +68,6 @@ def _load(root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Each batch shifted as one by up to two pixels each way: enough to keep 60,000 digits from being learnt by heart."""
+    """The batch, moved as one by up to two pixels: keeps 60,000 digits from being learnt by heart."""
     rows, columns = rng.integers(-2, 3, size=2)
     return torch.roll(images, (int(rows), int(columns)), dims=(2, 3))

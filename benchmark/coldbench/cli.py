@@ -32,7 +32,11 @@ def data_root_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--device, the same everywhere."""
     return click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+        "--device",
+        type=click.Choice(["auto", "cpu", "cuda"]),
+        default="auto",
+        show_default=True,
+        help="Where to compute.",
     )(command)
 
 
@@ -54,7 +58,9 @@ def main() -> None:
 @main.command()
 @click.option("--table", required=True, metavar="1|2|3|all", help="Which table of the paper.")
 @click.option("--rows", metavar="NAMES", help="Only these data sets, e.g. mnist,cifar10.")
-@click.option("--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="Only these columns.")
+@click.option(
+    "--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="Only these columns."
+)
 @click.option("--images", type=click.IntRange(min=2), help="Only the first N images.  [default: all]")
 @click.option("--data", metavar="SPEC", help="Other images for the one selected row: folder:PATH or npz:PATH.")
 @click.option(
@@ -65,12 +71,18 @@ def main() -> None:
     help="Feature spaces of the Frechet distance; auto takes what is at hand; none skips it.",
 )
 @device_option
-@click.option("--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True, help="Of the network.")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True, help="Of the network."
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything drawn at random.")
 @data_root_option
 @click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("results/run"), show_default=True, help="Records, tables, pictures."
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("results/run"),
+    show_default=True,
+    help="Records, tables, pictures.",
 )
 @click.option("--format", "style", type=click.Choice(FORMATS), default="markdown", show_default=True, help="Of stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -87,10 +99,11 @@ def run(table: str, rows: str | None, methods: str, style: str, **options: Any) 
     Rows whose data or weights are absent are shown as missing, with the command that supplies them. Every finished
     row is written to the output folder at once: table-N.json (records), table-N.md, pictures/.
     """
-    from coldbench.commands.run import RunOptions, run_tables
+    from coldbench.commands.run import RunOptions, measure_tables
+    from coldbench.render import render
 
     request = RunOptions(table=table, rows=_names(rows), methods=_names(methods), **options)
-    click.echo(run_tables(request, style), nl=False)
+    click.echo(render(measure_tables(request), style), nl=False)
 
 
 @main.command("list")
@@ -106,9 +119,20 @@ def list_(what: str) -> None:
 @click.argument("name")
 @data_root_option
 @device_option
-@click.option("--output", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Receives a folder NAME.")
-@click.option("--compile/--no-compile", "compile_network", default=None, help="Fuse the network.  [default: where a compiler is]")
-@click.option("--grid-every", type=click.IntRange(min=1), default=500, show_default=True, metavar="STEPS", help="Between pictures.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Receives a folder NAME."
+)
+@click.option(
+    "--compile/--no-compile", "compile_network", default=None, help="Fuse the network.  [default: where a compiler is]"
+)
+@click.option(
+    "--grid-every",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    metavar="STEPS",
+    help="Between pictures.",
+)
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def train(name: str, **options: Any) -> None:
     """Train the checkpoint NAME by the recipe of its registry entry.

@@ -63,7 +63,9 @@ class ImageSource:
 def with_channels(image: Image.Image, channels: int, where: str) -> Image.Image:
     """Grey to colour, never colour to grey: a conversion that loses something is refused."""
     if channels == 1 and image.mode not in ("L", "1"):
-        raise BadInput(f"{where} has mode {image.mode}, but this row restores 1-channel images; convert it to grey first")
+        raise BadInput(
+            f"{where} has mode {image.mode}, but this row restores 1-channel images; convert it to grey first"
+        )
     return image.convert(_PIL_MODES[channels])
 
 
@@ -160,7 +162,8 @@ def npz_source(path: Path) -> ImageSource:
     if not path.is_file():
         raise BadInput(f"no file at {path}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here: on a damaged archive np.load would leave the file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             images = archive["images"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path} is not an .npz file with an array 'images': {error}") from error

@@ -92,12 +92,16 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
         for cell in cells
         if cell.note
     }
-    notes |= {f"{cell.dataset}: {_missing_what(cell)}{cell.reason}": None for cell in cells if cell.status == "missing"}
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        if cell.status == "missing":
+            what = f"{cell.method} {cell.metric}" if cell.images is not None and cell.metric == "FID" else cell.method
+            reasons.setdefault((cell.dataset, cell.reason), []).append(what)
+    notes |= {
+        f"{dataset}, {', '.join(dict.fromkeys(absent))}: missing: {reason}": None
+        for (dataset, reason), absent in reasons.items()
+    }
     return list(notes)
-
-
-def _missing_what(cell: Cell) -> str:
-    return "no FID: " if cell.metric == "FID" and cell.images is not None else ""
 
 
 def _short_hash(cell: Cell) -> str:

@@ -88,13 +88,17 @@ def versions() -> dict[str, str]:
 @cache
 def revision() -> str:
     """``git describe`` of the package's own checkout, with a ``-dirty`` flag; empty outside one."""
-    command = ["git", "-C", str(PACKAGE), "describe", "--always", "--dirty", "--abbrev=12"]
+    tracked = _git("ls-files", "--error-unmatch", "results.py")
+    return _git("describe", "--always", "--dirty", "--abbrev=12") if tracked else ""
+
+
+def _git(*arguments: str) -> str:
+    """What git says in the package's folder; empty where it fails, or is absent."""
     try:
-        tracked = subprocess.run([*command[:3], "ls-files", "--error-unmatch", "results.py"], capture_output=True)
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
     except OSError:
         return ""
-    return done.stdout.strip() if tracked.returncode == 0 and done.returncode == 0 else ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def as_row(cell: Cell) -> dict[str, Any]:

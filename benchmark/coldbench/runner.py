@@ -68,7 +68,7 @@ class Outcome:
 
 
 @torch.inference_mode()
-def measure(task: Task, watch: Callable[[int], None] = lambda done: None) -> Outcome:
+def measure(task: Task, watch: Callable[[int], object] = lambda done: None) -> Outcome:
     """Degrade, restore and score the first N images.
 
     Args:
@@ -78,8 +78,7 @@ def measure(task: Task, watch: Callable[[int], None] = lambda done: None) -> Out
     Raises:
         BadInput: the source has fewer than N images.
     """
-    if not 0 < task.images <= task.source.count:
-        raise BadInput(f"{task.source.name} has {task.source.count} images, not {task.images}: lower --images")
+    check(task)
     started = time.perf_counter()
     restore = TimedRestore(task.restore, task.device)
     originals = [FeatureStatistics() for _ in task.features]
@@ -100,6 +99,18 @@ def measure(task: Task, watch: Callable[[int], None] = lambda done: None) -> Out
         for (metric, features), value in meter.results(originals).items()
     }
     return Outcome(values, gallery, time.perf_counter() - started, restore.seconds)
+
+
+def check(task: Task) -> None:
+    """Find out what can be found out before the loop: enough images, and of the right kind.
+
+    Raises:
+        BadInput: too few images, or the first one does not fit the network.
+    """
+    source = task.source
+    if task.images > source.count:
+        raise BadInput(f"{source.name} has {source.count} images, not {task.images}: lower --images")
+    source.load([0], image_size=task.degradation.image_size, channels=task.channels)
 
 
 def batches(count: int, batch_size: int) -> Iterator[range]:

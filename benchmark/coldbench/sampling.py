@@ -32,9 +32,7 @@ class Restored(NamedTuple):
     sampled: Tensor
 
 
-def sample(
-    restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, step: Step
-) -> Restored:
+def sample(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, step: Step) -> Restored:
     """Run a sampling algorithm from x_T down to x_0.
 
     Args:

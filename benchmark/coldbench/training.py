@@ -127,7 +127,7 @@ class _Run:
         self.entry, self.recipe, self.device = entry, Recipe.of(entry), device
         self.degradation: Degradation = build_degradation(entry).to(device)
         torch.manual_seed(self.recipe.seed)
-        self.network = build_network(entry).to(device=device, memory_format=torch.channels_last)
+        self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
         self.images = source.load(
@@ -140,7 +140,7 @@ class _Run:
         per_epoch = len(self.images) // self.recipe.batch_size
         if per_epoch == 0:
             raise BadInput(f"{len(self.images)} images are fewer than a batch of {self.recipe.batch_size}")
-        epoch, order = -1, np.empty(0)
+        epoch, order = -1, np.arange(0)
         while self.step < self.recipe.steps:
             if self.step // per_epoch != epoch:
                 epoch = self.step // per_epoch

@@ -50,5 +50,5 @@ def _download(name: str, target: Path, download: Callable[[], object]) -> str:
         with redirect_stdout(stderr):
             download()
     except (URLError, OSError, RuntimeError) as error:
-        raise Missing(f"{name} could not be downloaded to {target}: {error}") from error
+        raise Missing(f"{name} could not be downloaded to {target}: {str(error).splitlines()[0]}") from error
     return f"{name} is in {target}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,8 +21,10 @@ from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.registry import DATASETS, FEATURES, Entry, did_you_mean, find_entry
 from coldbench.render import render, save_picture
 from coldbench.results import Cell
-from coldbench.runner import Outcome, Task, measure
-from coldbench.tables import METHODS, METRICS, Row, published_numbers, select_rows
+from coldbench.runner import Outcome, Task, check, measure
+from coldbench.tables import METHODS, METRICS, Published, Row, published_numbers, select_rows
+
+METRIC_ORDER = ("FID", "FD", "SSIM", "RMSE")
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,16 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A row and, unless something is missing, the task that measures it."""
+    """A row, the task that measures it (None if nothing can be), and why some methods cannot be measured."""
 
     row: Row
     entry: Entry
     task: Task | None
-    reason: str = ""
+    missing: Mapping[str, str]
 
 
-def run_tables(options: RunOptions, style: str = "markdown") -> str:
-    """Measure the requested rows, write records, tables and pictures, and render them all.
+def measure_tables(options: RunOptions) -> list[Cell]:
+    """Measure the requested rows; write records, tables and pictures as each row finishes.
 
     Everything is prepared before anything is measured, so that a bad request costs no time.
 
@@ -72,7 +75,7 @@ def run_tables(options: RunOptions, style: str = "markdown") -> str:
         stem = options.output / f"table-{item.row.table}"
         results.save(finished, stem.with_suffix(".json"))
         write_text(stem.with_suffix(".md"), render(finished, "markdown"))
-    return render(cells, style)
+    return cells
 
 
 def _check_methods(options: RunOptions, rows: Sequence[Row]) -> None:
@@ -93,33 +96,37 @@ def _check_writable(folder: Path) -> None:
 
 
 def _prepare(row: Row, options: RunOptions) -> Prepared:
+    """Open the row's data and load its network; what is absent becomes a reason, what is wrong an error."""
     entry = find_entry(row.checkpoint)
     device = choose_device(options.device)
     try:
         source = _source(row, options)
-        needs_network = options.methods != ("degraded",)
-        network = load_network(entry) if needs_network else None
-        features = _feature_spaces(row, options.features, device)
     except Missing as error:
-        return Prepared(row, entry, None, str(error))
-    dtype: torch.dtype = getattr(torch, options.dtype)
-    images = source.count if options.images is None else options.images
+        return Prepared(row, entry, None, dict.fromkeys(options.methods, str(error)))
+    restore, missing = None, {}
+    restoring = [method for method in options.methods if method != "degraded"]
+    if restoring:
+        try:
+            restore = Restorer(load_network(entry), device, getattr(torch, options.dtype))
+        except Missing as error:
+            missing = dict.fromkeys(restoring, str(error))
+    methods = [method for method in options.methods if method not in missing]
+    if not methods:
+        return Prepared(row, entry, None, missing)
     task = Task(
         source=source,
         degradation=build_degradation(entry).to(device),
-        restore=None if network is None else Restorer(network, device, dtype),
-        features=features,
-        methods=options.methods,
-        images=images,
+        restore=restore,
+        features=_feature_spaces(row, options.features, device),
+        methods=methods,
+        images=source.count if options.images is None else options.images,
         channels=entry.network["channels"],
         seed=options.seed,
         batch_size=options.batch_size,
         device=device,
     )
-    if images > source.count:
-        raise BadInput(f"{source.name} has {source.count} images, not {images}: lower --images")
-    source.load([0], image_size=task.degradation.image_size, channels=task.channels)
-    return Prepared(row, entry, task)
+    check(task)
+    return Prepared(row, entry, task, missing)
 
 
 def _source(row: Row, options: RunOptions) -> ImageSource:
@@ -145,72 +152,91 @@ def _feature_spaces(row: Row, names: str, device: torch.device) -> list[FeatureS
 
 
 def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
+    facts = _facts(item, options)
+    published = published_numbers(item.row)
+    cells = [
+        _cell(facts, published, method, metric, reason=reason)
+        for method, reason in item.missing.items()
+        for metric in METRICS
+    ]
     if item.task is None:
-        return [
-            _cell(item, options, method, metric, "", None, None, item.reason)
-            for method in options.methods
-            for metric in METRICS
-        ]
+        return cells
     label = f"Table {item.row.table} {item.row.title}"
     with tqdm(total=item.task.images, desc=label, unit="img", disable=options.quiet) as bar:
-        outcome = measure(item.task, lambda done: bar.update(done) and None)
-    name = f"table-{item.row.table}-{item.row.dataset}.png"
-    save_picture(outcome.gallery, options.output / "pictures" / name)
-    return _cells(item, options, outcome)
+        outcome = measure(item.task, bar.update)
+    save_picture(outcome.gallery, options.output / "pictures" / f"table-{item.row.table}-{item.row.dataset}.png")
+    facts |= _measured_facts(item, item.task, outcome)
+    hashes = {space.name: space.sha256 for space in item.task.features}
+    cells += [
+        _cell(facts, published, method, metric, features=features, value=value, features_sha256=hashes.get(features))
+        for (method, metric, features), value in outcome.values.items()
+    ]
+    if FID_FEATURES not in hashes:
+        absent = "no Inception weights: coldbench fetch inception"
+        reason = absent if options.features == "auto" else f"not asked for: --features {options.features}"
+        cells += [_cell(facts, published, method, "FID", reason=reason) for method in item.task.methods]
+    return sorted(cells, key=lambda cell: (METHODS.index(cell.method), METRIC_ORDER.index(cell.metric)))
 
 
-def _cells(item: Prepared, options: RunOptions, outcome: Outcome) -> list[Cell]:
-    cells = []
-    for method in options.methods:
-        for (of, metric, features), value in outcome.values.items():
-            if of == method:
-                cells.append(_cell(item, options, method, metric, features, value, outcome))
-        if not any(cell.metric == "FID" and cell.method == method for cell in cells):
-            reason = f"{FID_FEATURES} features were not computed: coldbench fetch inception"
-            cells.append(_cell(item, options, method, "FID", FID_FEATURES, None, outcome, reason))
-    return cells
+def _facts(item: Prepared, options: RunOptions) -> dict[str, Any]:
+    """What all cells of a row have in common before anything is measured."""
+    return {
+        "table": item.row.table,
+        "dataset": item.row.title,
+        "degradation": item.entry.degradation["name"],
+        "images": None,
+        "seed": options.seed,
+        "protocol": results.PROTOCOL,
+        "checkpoint": item.entry.name,
+        "checkpoint_sha256": None,
+        "data": "",
+        "data_sha256": None,
+        "device": options.device,
+        "dtype": options.dtype,
+        "batch_size": options.batch_size,
+        "seconds": None,
+        "network_seconds": None,
+        "images_per_second": None,
+        "versions": results.versions(),
+        "revision": results.revision(),
+    }
+
+
+def _measured_facts(item: Prepared, task: Task, outcome: Outcome) -> dict[str, Any]:
+    """What a measurement adds to ``_facts``."""
+    return {
+        "images": task.images,
+        "checkpoint_sha256": item.entry.sha256 if task.restore else None,
+        "data": task.source.name,
+        "data_sha256": task.source.digest,
+        "device": device_name(task.device),
+        "seconds": outcome.seconds,
+        "network_seconds": outcome.network_seconds,
+        "images_per_second": task.images / outcome.seconds,
+    }
 
 
 def _cell(
-    item: Prepared,
-    options: RunOptions,
+    facts: Mapping[str, Any],
+    published: Mapping[tuple[str, str], Published],
     method: str,
     metric: str,
-    features: str,
-    value: float | None,
-    outcome: Outcome | None,
+    *,
+    features: str = "",
+    value: float | None = None,
+    features_sha256: str | None = None,
     reason: str = "",
 ) -> Cell:
-    task, published = item.task, published_numbers(item.row).get((method, metric))
-    used_network = task is not None and method != "degraded"
-    hashes = {space.name: space.sha256 for space in task.features} if task else {}
+    printed = published.get((method, metric))
     return Cell(
-        table=item.row.table,
-        dataset=item.row.title,
-        degradation=item.entry.degradation["name"],
+        **facts,
         method=method,
         metric=metric,
-        features=features,
+        features=FID_FEATURES if metric == "FID" else features,
+        features_sha256=features_sha256,
         value=value,
-        published=published.value if published else None,
-        note=published.note if published else "",
-        images=task.images if task else None,
-        seed=options.seed,
-        protocol=results.PROTOCOL,
-        checkpoint=item.entry.name,
-        checkpoint_sha256=item.entry.sha256 if used_network else None,
-        data=task.source.name if task else "",
-        data_sha256=task.source.digest if task else None,
-        features_sha256=hashes.get(features),
-        device=device_name(task.device) if task else options.device,
-        dtype=options.dtype,
-        batch_size=options.batch_size,
+        published=printed.value if printed else None,
+        note=printed.note if printed else "",
         status="missing" if value is None else "measured",
         reason=reason,
-        seconds=outcome.seconds if outcome else None,
-        network_seconds=outcome.network_seconds if outcome else None,
-        images_per_second=task.images / outcome.seconds if task and outcome else None,
-        versions=results.versions(),
-        revision=results.revision(),
     )
-

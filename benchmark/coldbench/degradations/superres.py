@@ -36,17 +36,9 @@ def super_resolution(*, image_size: int, timesteps: int, mode: str = "area") -> 
 
 def resampling_matrix(size: int, smaller: int, mode: str) -> Tensor:
     """The (size, size) float64 matrix that takes a line of pixels down to ``smaller`` and back up."""
-    down = F.interpolate(_columns(size), size=(smaller, 1), **_DOWN[mode])[0, :, :, 0].T
+    down = F.interpolate(_columns(size), size=(smaller, 1), mode=mode)[0, :, :, 0].T
     up = F.interpolate(_columns(smaller), size=(size, 1), mode="nearest-exact")[0, :, :, 0].T
     return up @ down
-
-
-#: A bicubic resize along one axis must leave the other alone, and it does at equal sizes.
-_DOWN: dict[str, dict[str, object]] = {
-    "area": {"mode": "area"},
-    "bilinear": {"mode": "bilinear", "align_corners": False},
-    "bicubic": {"mode": "bicubic", "align_corners": False},
-}
 
 
 def _columns(size: int) -> Tensor:

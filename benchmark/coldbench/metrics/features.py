@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.hub import get_dir
 from coldbench.checkpoints import load_network
 from coldbench.errors import Missing
 from coldbench.files import sha256_of
+from coldbench.metrics.mnist_cnn import features_of
 from coldbench.registry import find_entry
 
 #: The one feature space whose Frechet distance is called FID.
@@ -66,7 +68,7 @@ def mnist_cnn(device: torch.device) -> FeatureSpace:
     """Our own digit features (128), on the unclamped, unrounded images, as the paper feeds its extractor."""
     entry = find_entry("mnist-cnn")
     network = load_network(entry).to(device)
-    return FeatureSpace(entry.name, entry.sha256 or "", network.features)
+    return FeatureSpace(entry.name, entry.sha256 or "", partial(features_of, network))
 
 
 def inception_weights() -> Path:

@@ -32,15 +32,16 @@ class MnistCnn(nn.Module):
         )  # fmt: skip
         self.head = nn.Linear(FEATURES, 10)
 
-    def features(self, images: Tensor) -> Tensor:
-        """(B, 128), non-negative. Colour is averaged to grey."""
-        features: Tensor = self.body(images.mean(dim=1, keepdim=True))
-        return features
-
     def forward(self, images: Tensor) -> Tensor:
         """Digit logits (B, 10)."""
-        logits: Tensor = self.head(self.features(images))
+        logits: Tensor = self.head(features_of(self, images))
         return logits
+
+
+def features_of(network: nn.Module, images: Tensor) -> Tensor:
+    """The features (B, 128), non-negative, of images (B, C, 32, 32) in [0, 1]; colour is averaged to grey."""
+    features: Tensor = network.get_submodule("body")(images.mean(dim=1, keepdim=True))
+    return features
 
 
 class MnistCnnExtractor(FeatureExtractorBase):
@@ -67,8 +68,7 @@ class MnistCnnExtractor(FeatureExtractorBase):
         return torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
-        features: Tensor = self.network.features(images.float() / 255)
-        return (features,)
+        return (features_of(self.network, images.float() / 255),)
 
 
 if NAME not in FEATURE_EXTRACTORS_REGISTRY:

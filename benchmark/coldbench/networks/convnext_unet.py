@@ -77,13 +77,14 @@ class ConvNextUnet(nn.Module):
         """
         temb = self.time_mlp(time)
         skips = []
-        for block1, block2, attention, downsample in self.downs:
+        for block1, block2, attention, downsample in map(_stages, self.downs):
             x = attention(block2(block1(x, temb), temb))
             skips.append(x)
             x = downsample(x)
         x = self.mid_block2(self.mid_attn(self.mid_block1(x, temb)), temb)
         # zip stops one level short: the released network computes the full-resolution skip and never reads it.
-        for (block1, block2, attention, upsample), skip in zip(self.ups, reversed(skips), strict=False):
+        for level, skip in zip(self.ups, reversed(skips), strict=False):
+            block1, block2, attention, upsample = _stages(level)
             x = block1(torch.cat((x, skip), dim=1), temb)
             x = upsample(attention(block2(x, temb)))
         return self.final_conv(x)
@@ -129,11 +130,11 @@ class SinusoidalEmbedding(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.half = dim // 2
+        self.frequencies = dim // 2
 
     def forward(self, time: Tensor) -> Tensor:
-        exponents = torch.arange(self.half, device=time.device, dtype=torch.float32)
-        angles = time.float()[:, None] * torch.exp(-math.log(10000) / (self.half - 1) * exponents)
+        exponents = torch.arange(self.frequencies, device=time.device, dtype=torch.float32)
+        angles = time.float()[:, None] * torch.exp(-math.log(10000) / (self.frequencies - 1) * exponents)
         return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
 
@@ -184,6 +185,12 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fn(x) + x
+
+
+def _stages(level: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    """The two blocks, the attention and the resampling of one level."""
+    block1, block2, attention, resample = level.children()
+    return block1, block2, attention, resample
 
 
 def residual_attention(dim: int) -> Residual:

@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+SHARED = Path(os.environ.get("COLDBENCH_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data that does not ship; tests that need it skip where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"reference data not at {SHARED}: set COLDBENCH_SHARED")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the user's own models, data or weights."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("COLDBENCH_HOME", str(home))
+    monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
+    return home
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Two colour images of smooth noise, (2, 3, 32, 32) in [-1, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(2, 3, 8, 8, generator=generator)
+    return torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bilinear") * 2 - 1

@@ -1,0 +1,240 @@
+"""The command line as its users meet it: a subprocess with two streams and an exit code."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from coldbench.registry import find_entry
+from coldbench.tables import METHODS
+
+FIELDS = {
+    "table", "dataset", "degradation", "method", "metric", "features", "value", "published", "images", "seed",
+    "protocol", "checkpoint", "checkpoint_sha256", "device", "dtype", "status", "reason",
+}  # fmt: skip
+
+
+def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "coldbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+def run_table(tmp_path: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return coldbench("run", "--table", "3", "--output", tmp_path / "out", *arguments)
+
+
+def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, message: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr.splitlines()[-1]
+    assert done.stdout == ""
+
+
+def test_help_answers_at_once_and_has_examples() -> None:
+    started = time.monotonic()
+    done = coldbench("--help")
+    assert time.monotonic() - started < 1
+    assert "coldbench run --table 1 --images 1000" in done.stdout
+    for command in ("run", "list", "train", "fetch"):
+        assert "Example" in coldbench(command, "--help").stdout or command == "list"
+
+
+def test_json_is_one_array_of_self_contained_cells(tmp_path: Path) -> None:
+    done = run_table(tmp_path, "--images", "16", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    cells = json.loads(done.stdout)
+    assert all(cell.keys() >= FIELDS for cell in cells)
+    measured = {(c["method"], c["metric"]): c for c in cells if c["status"] == "measured"}
+    assert measured.keys() == {(method, metric) for method in METHODS for metric in ("FD", "SSIM", "RMSE")}
+    sampled = measured["sampled", "RMSE"]
+    assert (sampled["dataset"], sampled["images"], sampled["published"]) == ("MNIST", 16, 0.115)
+    assert sampled["checkpoint_sha256"] == find_entry("mnist-superres").sha256
+    assert measured["direct", "FD"]["features"] == "mnist-cnn"
+    assert measured["direct", "FD"]["published"] is None
+    assert len(cells) == len({(c["dataset"], c["method"], c["metric"]) for c in cells})
+
+
+def test_missing_rows_say_what_supplies_them_and_the_others_still_run(tmp_path: Path) -> None:
+    done = run_table(tmp_path, "--images", "16", "--methods", "degraded")
+    assert done.returncode == 0, done.stderr
+    assert "coldbench fetch cifar10" in done.stdout
+    assert "CelebA-HQ images are not at" in done.stdout
+    assert "coldbench fetch inception" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| MNIST")]
+    assert "FD[mnist-cnn]" in done.stdout
+    assert len(lines) == 1
+
+
+def test_rows_without_weights_still_show_their_degraded_images(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8))
+    done = run_table(tmp_path, "--rows", "cifar10", "--data", f"npz:{tmp_path / 'a.npz'}", "--format", "json")
+    cells = {(c["method"], c["metric"]): c for c in json.loads(done.stdout)}
+    assert cells["degraded", "RMSE"]["status"] == "measured"
+    assert cells["sampled", "RMSE"]["value"] is None
+    assert "coldbench train cifar10-superres" in cells["sampled", "RMSE"]["reason"]
+
+
+def test_a_run_leaves_records_table_and_picture(tmp_path: Path) -> None:
+    done = run_table(tmp_path, "--rows", "mnist", "--images", "16")
+    out = tmp_path / "out"
+    assert (out / "table-3.md").read_text() == done.stdout
+    assert {cell["images"] for cell in json.loads((out / "table-3.json").read_text())} == {16}
+    with Image.open(out / "pictures" / "table-3-mnist.png") as picture:
+        assert picture.width > 8 * 32
+    assert {path.name for path in out.iterdir()} == {"table-3.json", "table-3.md", "pictures"}
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex", "csv", "html"])
+def test_formats(style: str, tmp_path: Path) -> None:
+    done = run_table(tmp_path, "--rows", "mnist", "--images", "8", "--methods", "degraded", "--format", style)
+    assert done.returncode == 0, done.stderr
+    if style == "csv":
+        frame = pd.read_csv(io.StringIO(done.stdout))
+        assert frame[frame.metric == "SSIM"].published.item() == 0.178
+    else:
+        assert "0.178" in done.stdout
+        assert {"markdown": "| MNIST", "latex": "\\toprule", "html": "<td>MNIST</td>"}[style] in done.stdout
+
+
+def test_own_images_from_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (30, 41), dtype=np.uint8)).save(folder / f"{i}.png")
+    done = run_table(tmp_path, "--rows", "mnist", "--data", f"folder:{folder}", "--format", "json")
+    cells = [cell for cell in json.loads(done.stdout) if cell["status"] == "measured"]
+    assert {(cell["data"], cell["images"]) for cell in cells} == {("folder:digits", 4)}
+
+
+def test_listings() -> None:
+    for what in ("tables", "models", "degradations", "networks", "datasets", "features"):
+        done = coldbench("list", what)
+        assert done.returncode == 0
+        assert "mnist" in done.stdout or what in ("degradations", "networks")
+    assert "coldbench train celeba-blur" in coldbench("list", "models").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--table", "7"), "unknown table '7'; known: 1, 2, 3, all"),
+        (("--rows", "mnits"), "unknown row 'mnits'; did you mean mnist?"),
+        (("--methods", "smapled"), "unknown method 'smapled'; did you mean sampled?"),
+        (("--features", "vgg"), "unknown feature 'vgg'"),
+        (("--images", "10001", "--rows", "mnist"), "MNIST has 10000 images, not 10001"),
+        (("--data", "npz:absent.npz"), "--data replaces the images of one row"),
+        (("--data", "npz:absent.npz", "--rows", "mnist"), "no file at absent.npz"),
+        (("--batch-size", "0"), "0 is not in the range"),
+        (("--bacth-size", "8"), "No such option"),
+    ],
+)
+def test_bad_usage(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    assert_one_clear_line(run_table(tmp_path, *arguments), 2, message)
+
+
+def test_truncated_image_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    folder = tmp_path / "digits"
+    folder.mkdir()
+    for i in range(4):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (32, 32), dtype=np.uint8)).save(folder / f"{i}.png")
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:500])
+    done = run_table(tmp_path, "--rows", "mnist", "--data", f"folder:{folder}", "--quiet")
+    assert_one_clear_line(done, 2, "2.png cannot be read as an image")
+
+
+def test_wrong_channel_count(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 32, 32, 3), np.uint8))
+    done = run_table(tmp_path, "--rows", "mnist", "--data", f"npz:{tmp_path / 'a.npz'}")
+    assert_one_clear_line(done, 2, "mode RGB, but this row restores 1-channel images")
+
+
+def test_unwritable_output_is_found_before_measuring(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file where the folder should be")
+    assert_one_clear_line(run_table(tmp_path, "--rows", "mnist"), 2, "cannot write")
+
+
+def test_explicit_but_absent_features_are_missing(tmp_path: Path) -> None:
+    done = run_table(tmp_path, "--rows", "mnist", "--features", "inception-v3-compat")
+    assert_one_clear_line(done, 3, "coldbench fetch inception")
+
+
+def test_corrupt_weights_score_nothing(tmp_path: Path, own_home: Path) -> None:
+    bad = own_home / "models" / "bad.safetensors"
+    bad.parent.mkdir()
+    bad.write_bytes(find_entry("mnist-superres").weights.read_bytes()[:-100])
+    registry = bad.with_name("registry.toml")
+    registry.write_text(
+        '[mnist-superres]\ndataset = "mnist"\nweights = "bad.safetensors"\ntraining = {}\n'
+        f'sha256 = "{find_entry("mnist-superres").sha256}"\n'
+        'network = { name = "convnext-unet", dim = 16, dim_mults = [1, 2, 4], channels = 1 }\n'
+        'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'
+    )
+    assert_one_clear_line(run_table(tmp_path, "--rows", "mnist"), 2, "but the registry expects")
+    assert not (tmp_path / "out" / "table-3.json").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "coldbench", "run", "--table", "all", "--rows", "mnist", "--output", str(out)]
+    # Table 1's degraded column takes seconds, so the signal arrives in Table 2 or 3.
+    process = subprocess.Popen(
+        [*command, "--methods", "degraded"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not (out / "table-1.md").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "coldbench: interrupted; what was finished is kept in the output folder"
+    assert "Traceback" not in stderr
+    assert stdout == ""
+    assert all(cell["images"] == 10_000 for cell in json.loads((out / "table-1.json").read_text()))
+
+
+def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path, shared: Path) -> None:
+    registry = own_home / "models" / "registry.toml"
+    registry.parent.mkdir()
+    registry.write_text(
+        '[mnist-superres]\ndataset = "mnist"\n'
+        'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
+        'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'
+        "training = { steps = 3, batch_size = 4 }\n"
+    )
+    out = tmp_path / "runs"
+    done = coldbench(
+        "train", "mnist-superres", "--data-root", shared / "data", "--output", out, "--no-compile", "--grid-every", "2"
+    )
+    assert done.returncode == 0, done.stderr
+    folder = out / "mnist-superres"
+    assert (folder / "samples" / "step-000002.png").exists()
+    assert "| Steps run | 3 of 4 images |" in (folder / "model-card.md").read_text()
+    cells = json.loads(run_table(tmp_path, "--rows", "mnist", "--images", "4", "--format", "json").stdout)
+    assert {cell["checkpoint_sha256"] for cell in cells} == {find_entry("mnist-superres").sha256}
+    assert find_entry("mnist-superres").weights == (folder / "mnist-superres.safetensors").resolve()
+
+
+def test_train_without_data_says_what_to_fetch(tmp_path: Path) -> None:
+    done = coldbench("train", "mnist-blur", "--data-root", tmp_path, "--output", tmp_path)
+    assert_one_clear_line(done, 3, "coldbench fetch mnist --data-root")
+
+
+def test_fetch_offline_is_one_line(tmp_path: Path) -> None:
+    """No proxy answers on this port, so the download fails at once wherever the test runs."""
+    environment = {**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "coldbench", "fetch", "mnist", "--data-root", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert_one_clear_line(done, 3, "MNIST could not be downloaded")

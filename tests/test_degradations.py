@@ -1,0 +1,153 @@
+"""Laws that every degradation obeys, and agreement with the slow, literal constructions of the paper."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from coldbench.degradations.base import Degradation, truncate_to_8_bit
+from coldbench.degradations.blur import ROUTINES, blur, gaussian_kernel
+from coldbench.degradations.inpaint import Inpainting
+from coldbench.degradations.superres import super_resolution
+from coldbench.errors import BadInput
+
+S = 32
+DEGRADATIONS: dict[str, Degradation] = {
+    **{
+        f"blur-{routine}": blur(image_size=S, timesteps=6, routine=routine, kernel_size=11, std=std)
+        for routine, std in zip(ROUTINES, (7.0, 7.0, 0.0, 0.3, 0.3), strict=True)
+    },
+    **{
+        f"superres-{mode}": super_resolution(image_size=S, timesteps=3, mode=mode)
+        for mode in ("area", "bilinear", "bicubic")
+    },
+    "inpaint-centred": Inpainting(image_size=S, timesteps=6, kernel_std=0.5, initial_mask=1, centred=True),
+    "inpaint-random": Inpainting(image_size=S, timesteps=6, kernel_std=0.5, initial_mask=1),
+}
+
+
+@pytest.fixture(params=DEGRADATIONS)
+def degradation(request: pytest.FixtureRequest) -> Degradation:
+    return DEGRADATIONS[request.param]
+
+
+def test_severity_zero_is_the_image_itself(degradation: Degradation, images: Tensor) -> None:
+    context = degradation.draw(range(2), seed=0)
+    assert torch.equal(degradation(images, 0, context), images)
+
+
+def test_each_severity_differs_from_the_last(degradation: Degradation, images: Tensor) -> None:
+    context = degradation.draw(range(2), seed=0)
+    for s in range(1, degradation.timesteps + 1):
+        harsher, milder = degradation.pair(images, s, context)
+        assert (harsher - milder).abs().max() > 1e-3
+
+
+def test_pair_is_two_severities_in_one_pass(degradation: Degradation, images: Tensor) -> None:
+    context = degradation.draw(range(2), seed=0)
+    for s in range(1, degradation.timesteps + 1):
+        harsher, milder = degradation.pair(images, s, context)
+        torch.testing.assert_close(harsher, degradation(images, s, context), atol=1e-6, rtol=0)
+        torch.testing.assert_close(milder, degradation(images, s - 1, context), atol=1e-6, rtol=0)
+
+
+def test_a_batch_may_mix_severities(degradation: Degradation, images: Tensor) -> None:
+    context = degradation.draw(range(2), seed=0)
+    mixed = degradation(images, torch.tensor([1, degradation.timesteps]), context)
+    torch.testing.assert_close(mixed[:1], degradation(images, 1, context)[:1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(mixed[1:], degradation(images, degradation.timesteps, context)[1:], atol=1e-6, rtol=0)
+
+
+def test_draws_depend_on_seed_and_index_alone() -> None:
+    degradation = DEGRADATIONS["inpaint-random"]
+    together = degradation.draw(range(20), seed=3)
+    assert together is not None
+    alone = [degradation.draw([i], seed=3) for i in reversed(range(20))]
+    assert torch.equal(together, torch.cat([a for a in reversed(alone) if a is not None]))
+    assert not torch.equal(together, degradation.draw(range(20), seed=4))
+
+
+def test_random_hole_is_the_centred_hole_moved(images: Tensor) -> None:
+    centred, random = DEGRADATIONS["inpaint-centred"], DEGRADATIONS["inpaint-random"]
+    # Centre S - 1 - offset: this offset puts the hole where the centred mask has it.
+    offset = torch.full((2, 2), S // 2)
+    assert torch.equal(random(images, 6, offset), centred(images, 6))
+
+
+def test_hole_centres_are_pixels_of_the_image() -> None:
+    offsets = DEGRADATIONS["inpaint-random"].draw(range(2000), seed=0)
+    assert offsets is not None
+    assert (int(offsets.min()), int(offsets.max())) == (0, S - 1)
+
+
+@pytest.mark.parametrize("routine", ROUTINES)
+def test_blur_equals_a_chain_of_convolutions(routine: str, images: Tensor) -> None:
+    schedule, padding = ROUTINES[routine]
+    std = 7.0 if routine.startswith("constant") else 0.3
+    degradation = blur(image_size=S, timesteps=6, routine=routine, kernel_size=11, std=std)
+    x = images
+    for i in range(6):
+        weights = gaussian_kernel(11, schedule(i, std)).float()
+        kernel = torch.outer(weights, weights).expand(3, 1, 11, 11)
+        x = F.conv2d(F.pad(x, (5, 5, 5, 5), mode=padding), kernel, groups=3)
+        torch.testing.assert_close(degradation(images, i + 1), x, atol=2e-6, rtol=0)
+
+
+def test_kernel_golden_values() -> None:
+    """PROTOCOL 2.1."""
+    constant, special = gaussian_kernel(11, 7.0), gaussian_kernel(11, 0.35)
+    expected = torch.tensor([0.0777, 0.0852, 0.0915, 0.0963, 0.0993, 0.1003], dtype=torch.float64)
+    torch.testing.assert_close(constant[:6], expected, atol=5e-5, rtol=0)
+    assert special[5].item() == pytest.approx(0.96734, abs=5e-6)
+    assert special[4].item() == pytest.approx(0.016329, abs=5e-7)
+    wide = gaussian_kernel(15, math.exp(1.99))
+    assert (wide[7].item(), wide[0].item()) == (pytest.approx(0.0785, abs=5e-5), pytest.approx(0.0496, abs=5e-5))
+
+
+@pytest.mark.parametrize("mode", ["area", "bilinear", "bicubic"])
+def test_super_resolution_equals_a_chain_of_resizes(mode: str, images: Tensor) -> None:
+    degradation = super_resolution(image_size=S, timesteps=3, mode=mode)
+    x = images
+    for i in range(3):
+        smaller = F.interpolate(x, size=S // 2 ** (i + 1), mode=mode)
+        x = F.interpolate(smaller, size=S, mode="nearest-exact")
+        torch.testing.assert_close(degradation(images, i + 1), x, atol=2e-6, rtol=0)
+
+
+def test_mask_golden_values() -> None:
+    """PROTOCOL 2.2: cumulative masks along the row through the centre."""
+    small = Inpainting(image_size=32, timesteps=50, kernel_std=0.1, initial_mask=11)
+    row = small.products[50][31, [37, 39, 41, 43, 47]]
+    torch.testing.assert_close(row, torch.tensor([0, 0.00043, 0.03362, 0.24506, 0.82369]), atol=5e-6, rtol=0)
+    assert small.products[50][31, 31] == 0
+    large = Inpainting(image_size=128, timesteps=100, kernel_std=0.2, initial_mask=1, centred=True)
+    row = large.products[100][63, [87, 95, 111]]
+    torch.testing.assert_close(row, torch.tensor([0, 0.00138, 0.48554]), atol=5e-6, rtol=0)
+    assert large.products[100].mean().item() == pytest.approx(0.52565, abs=5e-6)
+
+
+def test_discrete_inpainting_shows_the_network_256_levels(images: Tensor) -> None:
+    truncated = truncate_to_8_bit(torch.tensor([-1.0, 0.0, 1.0]))
+    torch.testing.assert_close(truncated, torch.tensor([-1.0, 127 / 255 * 2 - 1, 1.0]))
+    discrete = Inpainting(image_size=S, timesteps=2, kernel_std=1, initial_mask=1, centred=True, discrete=True)
+    seen = (discrete.observe(images) + 1) / 2 * 255
+    torch.testing.assert_close(seen, seen.round(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: blur(image_size=32, timesteps=2, routine="motion"), "unknown blur routine 'motion'"),
+        (lambda: blur(image_size=32, timesteps=2, routine="constant", kernel_size=4, std=1), "must be odd"),
+        (lambda: blur(image_size=8, timesteps=2, routine="constant", kernel_size=27, std=1), "less than 8 pixels"),
+        (lambda: super_resolution(image_size=32, timesteps=3, mode="lanczos"), "unknown super-resolution mode"),
+        (lambda: super_resolution(image_size=36, timesteps=3), "cannot be halved 3 times"),
+    ],
+)
+def test_wrong_settings_are_refused(make: object, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        make()  # type: ignore[operator]

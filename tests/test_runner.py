@@ -1,0 +1,90 @@
+"""The loop, on the shipped checkpoints: no number may depend on how it was computed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from coldbench.checkpoints import Restorer, build_degradation, load_network
+from coldbench.datasets import mnist
+from coldbench.errors import BadInput
+from coldbench.metrics.features import mnist_cnn
+from coldbench.registry import find_entry
+from coldbench.runner import Task, batches, measure
+
+CPU = torch.device("cpu")
+
+
+def task(
+    name: str, images: int, batch_size: int = 64, methods: tuple[str, ...] = ("degraded", "sampled", "direct")
+) -> Task:
+    entry = find_entry(name)
+    return Task(
+        source=mnist(Path("nowhere")),
+        degradation=build_degradation(entry),
+        restore=Restorer(load_network(entry), CPU),
+        features=[mnist_cnn(CPU)],
+        methods=methods,
+        images=images,
+        channels=1,
+        seed=0,
+        batch_size=batch_size,
+        device=CPU,
+    )
+
+
+@pytest.mark.parametrize("name", ["mnist-blur", "mnist-inpaint", "mnist-superres"])
+def test_batch_size_changes_no_result(name: str) -> None:
+    reference = measure(task(name, 24, 256)).values
+    for batch_size in (1, 7):
+        values = measure(task(name, 24, batch_size)).values
+        for key, value in reference.items():
+            assert values[key] == pytest.approx(value, rel=1e-6, abs=1e-6), key
+
+
+def test_a_repeated_run_gives_the_same_bits() -> None:
+    assert measure(task("mnist-superres", 20)).values == measure(task("mnist-superres", 20)).values
+
+
+def test_the_seed_matters_where_something_is_drawn() -> None:
+    first = task("mnist-inpaint", 20, methods=("degraded",))
+    second = dataclasses.replace(first, seed=1)
+    assert measure(first).values != measure(second).values
+
+
+@pytest.mark.parametrize("name", ["mnist-blur", "mnist-inpaint", "mnist-superres"])
+def test_restored_images_beat_degraded_ones_on_every_metric(name: str) -> None:
+    values = measure(task(name, 200)).values
+    for method in ("sampled", "direct"):
+        assert values[method, "SSIM", ""] > values["degraded", "SSIM", ""] + 0.1
+        assert values[method, "RMSE", ""] < values["degraded", "RMSE", ""]
+        assert values[method, "FD", "mnist-cnn"] < values["degraded", "FD", "mnist-cnn"] / 2
+
+
+def test_direct_alone_equals_direct_with_the_rest() -> None:
+    everything, alone = task("mnist-superres", 16), task("mnist-superres", 16, methods=("direct",))
+    values = measure(everything).values
+    assert measure(alone).values == {key: value for key, value in values.items() if key[0] == "direct"}
+
+
+def test_gallery_holds_the_first_images_whatever_the_batch_size() -> None:
+    first, second = (measure(task("mnist-superres", 12, batch_size)).gallery for batch_size in (5, 64))
+    assert list(first) == ["original", "degraded", "sampled", "direct"]
+    for kind, pictures in first.items():
+        assert pictures.shape == (8, 1, 32, 32)
+        torch.testing.assert_close(pictures, second[kind], atol=1e-5, rtol=0)
+
+
+def test_no_image_is_dropped() -> None:
+    seen: list[int] = []
+    measure(task("mnist-superres", 11, 4, methods=("degraded",)), seen.append)
+    assert seen == [4, 4, 3]
+    assert [list(b) for b in batches(3, 2)] == [[0, 1], [2]]
+
+
+def test_too_few_images_are_an_error() -> None:
+    with pytest.raises(BadInput, match="MNIST has 10000 images, not 10001"):
+        measure(task("mnist-superres", 10_001))

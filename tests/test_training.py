@@ -1,0 +1,85 @@
+"""Training: Equation 1 is minimised, and a killed run ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from coldbench.datasets import ImageSource, array_source, mnist
+from coldbench.errors import BadInput
+from coldbench.registry import Entry
+from coldbench.training import Progress, Recipe, train
+
+CPU = torch.device("cpu")
+ENTRY = Entry(
+    name="tiny",
+    dataset="mnist",
+    network={"name": "convnext-unet", "dim": 8, "dim_mults": [1, 2], "channels": 1},
+    degradation={"name": "inpaint", "image_size": 16, "timesteps": 4, "kernel_std": 1, "initial_mask": 1},
+    training={"steps": 12, "batch_size": 4, "lr": 1e-3, "ema": 0.5, "seed": 0},
+    weights=Path("tiny.safetensors"),
+)
+
+
+@pytest.fixture(scope="module")
+def digits() -> ImageSource:
+    source = mnist(Path("nowhere"))
+    return array_source("digits", np.stack([np.asarray(source.read(i)) for i in range(40)]), "")
+
+
+def run(digits: ImageSource, state: Path, entry: Entry = ENTRY, stop_after: int | None = None) -> Progress:
+    def watch(progress: Progress) -> None:
+        if progress.step == stop_after:
+            raise KeyboardInterrupt
+
+    return train(entry, digits, state, device=CPU, compile_network=False, watch=watch)
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(digits: ImageSource, tmp_path: Path) -> None:
+    whole = run(digits, tmp_path / "whole.pt")
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, tmp_path / "stopped.pt", stop_after=5)
+    resumed = run(digits, tmp_path / "stopped.pt")
+    assert (resumed.step, resumed.loss) == (whole.step, whole.loss)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_loss_falls(digits: ImageSource, tmp_path: Path) -> None:
+    losses: list[float] = []
+    longer = dataclasses.replace(ENTRY, training=ENTRY.training | {"steps": 60, "lr": 3e-3})
+    train(longer, digits, tmp_path / "s.pt", device=CPU, compile_network=False, watch=lambda p: losses.append(p.loss))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_another_seed_gives_other_weights(digits: ImageSource, tmp_path: Path) -> None:
+    other = dataclasses.replace(ENTRY, training=ENTRY.training | {"seed": 1})
+    assert run(digits, tmp_path / "a.pt").loss != run(digits, tmp_path / "b.pt", other).loss
+
+
+def test_a_state_of_another_recipe_is_refused(digits: ImageSource, tmp_path: Path) -> None:
+    run(digits, tmp_path / "s.pt")
+    other = dataclasses.replace(ENTRY, training=ENTRY.training | {"lr": 1e-4})
+    with pytest.raises(BadInput, match="belongs to another recipe of tiny"):
+        run(digits, tmp_path / "s.pt", other)
+
+
+def test_a_damaged_state_is_refused(digits: ImageSource, tmp_path: Path) -> None:
+    (tmp_path / "s.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    with pytest.raises(BadInput, match="is damaged; delete it"):
+        run(digits, tmp_path / "s.pt")
+
+
+def test_recipes_refuse_unknown_keys() -> None:
+    with pytest.raises(BadInput, match="unknown keys: learning_rate"):
+        Recipe.of(dataclasses.replace(ENTRY, training={"steps": 1, "learning_rate": 1}))
+
+
+def test_too_few_images_are_an_error(digits: ImageSource, tmp_path: Path) -> None:
+    greedy = dataclasses.replace(ENTRY, training=ENTRY.training | {"batch_size": 41})
+    with pytest.raises(BadInput, match="40 images are fewer than a batch of 41"):
+        run(digits, tmp_path / "s.pt", greedy)
