@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from coldbench import __version__
 from coldbench.files import write_text
 from coldbench.paths import PACKAGE
 
@@ -81,8 +82,12 @@ def save(cells: Sequence[Cell], path: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that numbers depend on."""
-    libraries = ("coldbench", "torch", "torchvision", "torch-fidelity", "numpy", "pillow")
-    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in libraries}}
+    libraries = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
+    return {
+        "coldbench": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in libraries},
+    }
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -157,6 +158,8 @@ class _Meters:
 
     def results(self, originals: Sequence[FeatureStatistics]) -> dict[tuple[str, str], float]:
         values = {(name, ""): metric.result() for name, metric in self.pixelwise.items()}
+        if not all(map(math.isfinite, values.values())):
+            raise BadInput("the network's output is not finite: its weights are unusable at this dtype")
         for space, statistics, original in zip(self.spaces, self.statistics, originals, strict=True):
             values[space.metric, space.name] = frechet_distance(statistics, original)
         return values
@@ -173,10 +176,10 @@ def _restored_batch(task: Task, restore: TimedRestore, indices: range) -> tuple[
     outputs = {"degraded": x_T}
     if "sampled" in task.methods:
         restored = sample(restore, degradation, x_T, context, improved_step)
-        outputs |= {"sampled": restored.sampled, "direct": restored.direct}
+        outputs |= {"direct": restored.direct, "sampled": restored.sampled}
     elif "direct" in task.methods:
         outputs["direct"] = restore(x_T, degradation.timesteps)
-    return x0, {method: outputs[method] for method in task.methods}
+    return x0, {method: images for method, images in outputs.items() if method in task.methods}
 
 
 def _collect(gallery: dict[str, Tensor], images: Mapping[str, Tensor]) -> None:

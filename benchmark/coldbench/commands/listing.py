@@ -29,5 +29,6 @@ def listing(what: str) -> str:
 
 def _model_line(entry: Entry) -> str:
     weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
-    task = ", ".join(f"{key} {value}" for key, value in entry.degradation.items()) or "feature extractor"
+    settings = ", ".join(f"{key} {value}" for key, value in entry.degradation.items() if key != "name")
+    task = f"{entry.degradation['name']}: {settings}" if entry.degradation else "feature extractor"
     return f"{entry.name:<18} {weights}\n{'':<18} {task}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import torch
 from tqdm import tqdm
 
@@ -164,6 +165,8 @@ def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
     label = f"Table {item.row.table} {item.row.title}"
     with tqdm(total=item.task.images, desc=label, unit="img", disable=options.quiet) as bar:
         outcome = measure(item.task, bar.update)
+    if not options.quiet:
+        click.echo(_profile(outcome, item.task.images), err=True)
     save_picture(outcome.gallery, options.output / "pictures" / f"table-{item.row.table}-{item.row.dataset}.png")
     facts |= _measured_facts(item, item.task, outcome)
     hashes = {space.name: space.sha256 for space in item.task.features}
@@ -176,6 +179,11 @@ def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
         reason = absent if options.features == "auto" else f"not asked for: --features {options.features}"
         cells += [_cell(facts, published, method, "FID", reason=reason) for method in item.task.methods]
     return sorted(cells, key=lambda cell: (METHODS.index(cell.method), METRIC_ORDER.index(cell.metric)))
+
+
+def _profile(outcome: Outcome, images: int) -> str:
+    share = outcome.network_seconds / outcome.seconds
+    return f"{images} images in {outcome.seconds:.1f} s, {share:.1%} of it inside the network's forward"
 
 
 def _facts(item: Prepared, options: RunOptions) -> dict[str, Any]:

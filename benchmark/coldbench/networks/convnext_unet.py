@@ -160,7 +160,9 @@ class LinearAttention(nn.Module):
         w_q, w_k, w_v = self.to_qkv.weight.reshape(3, self.heads, self.head_dim, dim)
         w_o = self.to_out.weight.reshape(dim, self.heads, self.head_dim).transpose(0, 1)
 
-        keys = (w_k.reshape(-1, dim) @ pixels.transpose(1, 2)).softmax(dim=-1)
+        # bmm, because matmul would fold the batch into the pixels and then copy the keys to transpose them.
+        w_k = w_k.reshape(1, -1, dim).expand(batch, -1, -1)
+        keys = torch.bmm(w_k, pixels.transpose(1, 2)).softmax(dim=-1)
         gathered = (keys @ pixels).reshape(batch, self.heads, self.head_dim, dim)
         context = gathered @ w_v.transpose(1, 2)
         per_head = w_o @ context.transpose(2, 3) @ w_q * self.head_dim**-0.5
