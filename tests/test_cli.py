@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -136,6 +137,8 @@ def test_listings() -> None:
         (("--images", "10001", "--rows", "mnist"), "MNIST has 10000 images, not 10001"),
         (("--data", "npz:absent.npz"), "--data replaces the images of one row"),
         (("--data", "npz:absent.npz", "--rows", "mnist"), "no file at absent.npz"),
+        (("--rows", ","), "--rows names nothing"),
+        (("--methods", ""), "--methods names nothing"),
         (("--batch-size", "0"), "0 is not in the range"),
         (("--bacth-size", "8"), "No such option"),
     ],
@@ -157,7 +160,7 @@ def test_truncated_image_in_the_middle_of_a_run(tmp_path: Path) -> None:
 def test_wrong_channel_count(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.zeros((4, 32, 32, 3), np.uint8))
     done = run_table(tmp_path, "--rows", "mnist", "--data", f"npz:{tmp_path / 'a.npz'}")
-    assert_one_clear_line(done, 2, "mode RGB, but this row restores 1-channel images")
+    assert_one_clear_line(done, 2, "mode RGB, but this row restores 8-bit 1-channel images")
 
 
 def test_unwritable_output_is_found_before_measuring(tmp_path: Path) -> None:
@@ -205,7 +208,32 @@ def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     assert all(cell["images"] == 10_000 for cell in json.loads((out / "table-1.json").read_text()))
 
 
-def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path, shared: Path) -> None:
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    command = f"{sys.executable} -m coldbench list models | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from coldbench.cli import main; main(sys.argv[1:], standalone_mode=False);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)"
+    )
+    arguments = ["run", "--table", "3", "--rows", "mnist", "--methods", "degraded", "--quiet"]
+    peaks = []
+    for images in ("1000", "10000"):
+        command = [sys.executable, "-c", script, *arguments, "--output", str(tmp_path), "--images", images]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stderr.splitlines()[-1]))
+    assert peaks[1] < 1.05 * peaks[0]
+
+
+def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path) -> None:
+    digits = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
+    header = np.array([0x803, 60, 28, 28], ">i4").tobytes()
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + digits.tobytes()))
     registry = own_home / "models" / "registry.toml"
     registry.parent.mkdir()
     registry.write_text(
@@ -215,9 +243,8 @@ def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home:
         "training = { steps = 3, batch_size = 4 }\n"
     )
     out = tmp_path / "runs"
-    done = coldbench(
-        "train", "mnist-superres", "--data-root", shared / "data", "--output", out, "--no-compile", "--grid-every", "2"
-    )
+    where = ("--data-root", tmp_path / "data", "--output", out)
+    done = coldbench("train", "mnist-superres", *where, "--no-compile", "--grid-every", "2")
     assert done.returncode == 0, done.stderr
     folder = out / "mnist-superres"
     assert (folder / "samples" / "step-000002.png").exists()

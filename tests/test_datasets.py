@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +70,23 @@ def test_grey_becomes_colour_but_colour_never_grey(tmp_path: Path) -> None:
     picture(mode="RGBA").save(tmp_path / "rgba.png")
     source = folder_source(tmp_path)
     assert source.load([0, 1], image_size=32, channels=3).shape == (2, 3, 32, 32)
-    with pytest.raises(BadInput, match=r"image 1 .* mode RGBA, but this row restores 1-channel images"):
+    with pytest.raises(BadInput, match=r"image 1 .* mode RGBA, but this row restores 8-bit 1-channel images"):
         source.load([0, 1], image_size=32, channels=1)
+
+
+def test_16_bit_images_are_refused_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40).save(tmp_path / "deep.png")
+    for channels in (1, 3):
+        with pytest.raises(BadInput, match="8-bit"):
+            folder_source(tmp_path).load([0], image_size=32, channels=channels)
+
+
+def test_folders_may_hold_anything(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "dangling.png").symlink_to("nowhere")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    assert folder_source(tmp_path).count == 2
 
 
 def test_npz_takes_grey_and_colour(tmp_path: Path) -> None:
@@ -102,7 +119,14 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
     whole = (tmp_path / "a.npz").read_bytes()
     (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
     np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
-    for name in ("cut.npz", "other.npz"):
+    corrupt = bytearray(whole)
+    corrupt[len(whole) // 3 : len(whole) // 3 + 40] = b"x" * 40
+    (tmp_path / "corrupt.npz").write_bytes(corrupt)
+    with (tmp_path / "plain.npz").open("wb") as stream:
+        np.save(stream, np.zeros((4, 32, 32), np.uint8))
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        archive.writestr("images", "no array")
+    for name in ("cut.npz", "other.npz", "corrupt.npz", "plain.npz", "raw.npz"):
         with pytest.raises(BadInput, match=f"{name} is not an .npz file with an array 'images'"):
             npz_source(tmp_path / name)
     folder = tmp_path / "images"

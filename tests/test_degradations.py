@@ -47,7 +47,7 @@ def test_each_severity_differs_from_the_last(degradation: Degradation, images: T
         assert (harsher - milder).abs().max() > 1e-3
 
 
-def test_pair_is_two_severities_in_one_pass(degradation: Degradation, images: Tensor) -> None:
+def test_pair_is_two_severities(degradation: Degradation, images: Tensor) -> None:
     context = degradation.draw(range(2), seed=0)
     for s in range(1, degradation.timesteps + 1):
         harsher, milder = degradation.pair(images, s, context)
@@ -69,6 +69,21 @@ def test_draws_depend_on_seed_and_index_alone() -> None:
     alone = [degradation.draw([i], seed=3) for i in reversed(range(20))]
     assert torch.equal(together, torch.cat([a for a in reversed(alone) if a is not None]))
     assert not torch.equal(together, degradation.draw(range(20), seed=4))
+
+
+@pytest.mark.parametrize("name", ["blur-constant", "superres-area", "inpaint-centred", "inpaint-random"])
+def test_pair_takes_one_step_from_the_milder_severity(name: str, images: Tensor) -> None:
+    """One pass: the harsher image is made from the milder, so it follows a change of that alone."""
+    degradation = DEGRADATIONS[name]
+    context = degradation.draw(range(2), seed=0)
+    calls: list[int] = []
+    forward = degradation.forward
+    degradation.forward = lambda x, s, context=None: calls.append(s) or forward(x, s, context)  # type: ignore
+    try:
+        degradation.pair(images, 3, context)
+    finally:
+        del degradation.forward
+    assert calls == [2]
 
 
 def test_random_hole_is_the_centred_hole_moved(images: Tensor) -> None:

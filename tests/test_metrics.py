@@ -9,9 +9,14 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
+from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.utils import create_feature_extractor
 
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, Missing
+from coldbench.files import sha256_of
+from coldbench.metrics import features
+from coldbench.metrics.features import inception, inception_weights, mnist_cnn
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.pixelwise import RMSE, SSIM, ssim_per_image
 
@@ -142,6 +147,37 @@ def test_feature_statistics_do_not_depend_on_batching() -> None:
     halves = statistics(features[:100])
     halves.merge(statistics(features[100:]))
     torch.testing.assert_close(halves.covariance(), reference.covariance(), atol=1e-12, rtol=1e-12)
+
+
+def test_mnist_cnn_is_registered_with_torch_fidelity() -> None:
+    pixels = torch.randint(0, 256, (3, 3, 32, 32), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    theirs = create_feature_extractor("mnist-cnn", ["128"], cuda=False)(pixels)[0]
+    torch.testing.assert_close(theirs, mnist_cnn(torch.device("cpu")).extract(pixels / 255))
+    assert theirs.shape == (3, 128)
+
+
+def test_inception_reads_clamped_8_bit_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extractor, with random weights in the place of those that cannot ship."""
+    with pytest.raises(Missing, match="coldbench fetch inception"):
+        inception(torch.device("cpu"))
+    path = inception_weights()
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"damaged")
+    with pytest.raises(BadInput, match="is damaged"):
+        inception(torch.device("cpu"))
+    with monkeypatch.context() as patch:
+        patch.setattr(feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *a, **k: {})
+        patch.setattr(torch.nn.Module, "load_state_dict", lambda self, state: None)
+        torch.manual_seed(0)
+        random = feature_extractor_inceptionv3.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
+    torch.save(random.state_dict(), path)
+    monkeypatch.setattr(features, "INCEPTION_SHA256", "")
+    monkeypatch.setattr(features, "inception_weights", lambda: path)
+    space = inception(torch.device("cpu"))
+    images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
+    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).repeat(1, 3, 1, 1)
+    torch.testing.assert_close(space.extract(images), random(pixels)[0])
+    assert (space.metric, space.sha256) == ("FID", sha256_of(path))
 
 
 def test_one_image_has_no_covariance() -> None:

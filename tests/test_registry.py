@@ -103,6 +103,52 @@ def test_damaged_registry_is_named(own_home: Path) -> None:
     path.write_text("[broken\n")
     with pytest.raises(BadInput, match=r"registry .*registry\.toml cannot be read"):
         load_entries()
-    path.write_text('[mine]\ndataset = "mnist"\n')
-    with pytest.raises(BadInput, match=r"entry 'mine' lacks 'network'"):
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mine = 3", "entry 'mine' is not a table"),
+        ('[mine]\ndataset = "mnist"', "entry 'mine' lacks 'network'"),
+        ("[mine]\ndataset = 3\nnetwork = {}\ntraining = {}", "'dataset' must be a string"),
+        ('[mine]\ndataset = "mnist"\nnetwork = "unet"\ntraining = {}', "'network' must be a table"),
+        ('[mine]\ndataset = "mnist"\nnetwork = { dim = 8 }\ntraining = {}', "'network' lacks its 'name'"),
+        ('[mine]\ndataset = "m"\nnetwork = {}\ntraining = {}\nsha = "1"', "unknown key 'sha'"),
+    ],
+)
+def test_wrong_entries_are_named(text: str, message: str, own_home: Path) -> None:
+    path = own_home / "models" / "registry.toml"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(BadInput, match=message):
         load_entries()
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"name": "convnext-unet", "dim": "16"},
+        {"name": "convnext-unet", "dim": 7},
+        {"name": "convnext-unet", "dim_mults": [2, 4]},
+        {"name": "convnext-unet", "width": 8},
+    ],
+)
+def test_networks_that_cannot_be_built_are_refused(network: dict[str, object], tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        build_network(Entry("mine", "mnist", network, {}, {}, tmp_path))
+
+
+def test_degradations_that_cannot_be_built_are_refused(tmp_path: Path) -> None:
+    settings = {"name": "blur", "image_size": 32, "timesteps": 0, "routine": "constant", "std": 1}
+    with pytest.raises(BadInput, match="its degradation cannot be built"):
+        build_degradation(Entry("mine", "mnist", {}, settings, {}, tmp_path))
+
+
+def test_registering_keeps_entries_with_any_name(own_home: Path, tmp_path: Path) -> None:
+    path = own_home / "models" / "registry.toml"
+    path.parent.mkdir()
+    path.write_text('["déjà.vu"]\ndataset = "mnist"\nnetwork = { name = "x", "a b" = 1 }\ntraining = {}\n', "utf-8")
+    register_weights(find_entry("mnist-blur"), tmp_path / "w.safetensors", "0" * 64)
+    entries = load_entries()
+    assert entries["déjà.vu"].network == {"name": "x", "a b": 1}
+    assert entries["mnist-blur"].sha256 == "0" * 64

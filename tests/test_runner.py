@@ -10,6 +10,7 @@ import torch
 
 from coldbench.checkpoints import Restorer, build_degradation, load_network
 from coldbench.datasets import mnist
+from coldbench.degradations.superres import super_resolution
 from coldbench.errors import BadInput
 from coldbench.metrics.features import mnist_cnn
 from coldbench.registry import find_entry
@@ -36,11 +37,11 @@ def task(
     )
 
 
-@pytest.mark.parametrize("name", ["mnist-blur", "mnist-inpaint", "mnist-superres"])
-def test_batch_size_changes_no_result(name: str) -> None:
-    reference = measure(task(name, 24, 256)).values
+@pytest.mark.parametrize(("name", "images"), [("mnist-blur", 24), ("mnist-inpaint", 12), ("mnist-superres", 300)])
+def test_batch_size_changes_no_result(name: str, images: int) -> None:
+    reference = measure(task(name, images, 256)).values
     for batch_size in (1, 7):
-        values = measure(task(name, 24, batch_size)).values
+        values = measure(task(name, images, batch_size)).values
         for key, value in reference.items():
             assert values[key] == pytest.approx(value, rel=1e-6, abs=1e-6), key
 
@@ -83,6 +84,23 @@ def test_no_image_is_dropped() -> None:
     measure(task("mnist-superres", 11, 4, methods=("degraded",)), seen.append)
     assert seen == [4, 4, 3]
     assert [list(b) for b in batches(3, 2)] == [[0, 1], [2]]
+
+
+def test_a_faster_dtype_is_taken_and_differs() -> None:
+    exact = task("mnist-superres", 16, methods=("direct",))
+    entry = find_entry("mnist-superres")
+    fast = dataclasses.replace(exact, restore=Restorer(load_network(entry), CPU, torch.bfloat16))
+    values = [measure(t).values["direct", "RMSE", ""] for t in (exact, fast)]
+    assert values[0] != values[1]
+    assert values[1] == pytest.approx(values[0], rel=0.1)
+
+
+def test_features_that_need_another_size_are_refused() -> None:
+    larger = dataclasses.replace(
+        task("mnist-superres", 4), degradation=super_resolution(image_size=64, timesteps=2, mode="area")
+    )
+    with pytest.raises(BadInput, match="mnist-cnn takes images of 32 pixels, not 64"):
+        measure(larger)
 
 
 def test_too_few_images_are_an_error() -> None:

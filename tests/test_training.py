@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +37,7 @@ def digits() -> ImageSource:
 def run(digits: ImageSource, state: Path, entry: Entry = ENTRY, stop_after: int | None = None) -> Progress:
     def watch(progress: Progress) -> None:
         if progress.step == stop_after:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
     return train(entry, digits, state, device=CPU, compile_network=False, watch=watch)
 
@@ -47,6 +50,31 @@ def test_a_stopped_run_goes_on_to_the_same_weights(digits: ImageSource, tmp_path
     assert (resumed.step, resumed.loss) == (whole.step, whole.loss)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: ImageSource, tmp_path: Path) -> None:
+    """Not from ``watch``, between steps, but from another thread, wherever the step happens to be."""
+    state = tmp_path / "s.pt"
+    while True:
+        timer = threading.Timer(0.12, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        try:
+            resumed = run(digits, state)
+            break
+        except KeyboardInterrupt:
+            assert state.exists()
+        finally:
+            timer.cancel()
+    whole = run(digits, tmp_path / "whole.pt")
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_a_run_that_could_not_start_leaves_nothing(digits: ImageSource, tmp_path: Path) -> None:
+    greedy = dataclasses.replace(ENTRY, training=ENTRY.training | {"batch_size": 41})
+    with pytest.raises(BadInput, match="40 images are fewer than a batch of 41"):
+        run(digits, tmp_path / "s.pt", greedy)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_loss_falls(digits: ImageSource, tmp_path: Path) -> None:
@@ -64,14 +92,20 @@ def test_another_seed_gives_other_weights(digits: ImageSource, tmp_path: Path) -
 def test_a_state_of_another_recipe_is_refused(digits: ImageSource, tmp_path: Path) -> None:
     run(digits, tmp_path / "s.pt")
     other = dataclasses.replace(ENTRY, training=ENTRY.training | {"lr": 1e-4})
-    with pytest.raises(BadInput, match="belongs to another recipe of tiny"):
+    with pytest.raises(BadInput, match="belongs to another recipe or data set of tiny"):
         run(digits, tmp_path / "s.pt", other)
+    with pytest.raises(BadInput, match="belongs to another recipe or data set of tiny"):
+        run(dataclasses.replace(digits, digest="other images"), tmp_path / "s.pt")
 
 
 def test_a_damaged_state_is_refused(digits: ImageSource, tmp_path: Path) -> None:
-    (tmp_path / "s.pt").write_bytes(b"PK\x03\x04 not a checkpoint")
+    state = tmp_path / "s.pt"
+    state.write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(BadInput, match="is damaged; delete it"):
-        run(digits, tmp_path / "s.pt")
+        run(digits, state)
+    torch.save({"step": 1}, state)
+    with pytest.raises(BadInput, match="is damaged; delete it"):
+        run(digits, state)
 
 
 def test_recipes_refuse_unknown_keys() -> None:
@@ -79,7 +113,9 @@ def test_recipes_refuse_unknown_keys() -> None:
         Recipe.of(dataclasses.replace(ENTRY, training={"steps": 1, "learning_rate": 1}))
 
 
-def test_too_few_images_are_an_error(digits: ImageSource, tmp_path: Path) -> None:
-    greedy = dataclasses.replace(ENTRY, training=ENTRY.training | {"batch_size": 41})
-    with pytest.raises(BadInput, match="40 images are fewer than a batch of 41"):
-        run(digits, tmp_path / "s.pt", greedy)
+@pytest.mark.parametrize(
+    "training", [{}, {"steps": "3"}, {"steps": 0}, {"steps": 1, "lr": -1.0}, {"steps": 1, "dtype": "int8"}]
+)
+def test_recipes_refuse_what_cannot_be_trained(training: dict[str, object]) -> None:
+    with pytest.raises(BadInput):
+        Recipe.of(dataclasses.replace(ENTRY, training=training))

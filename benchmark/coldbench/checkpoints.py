@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -12,21 +14,33 @@ from torch import Tensor, nn
 from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput, Missing
 from coldbench.files import sha256_of, write_atomically
-from coldbench.registry import DEGRADATIONS, NETWORKS, Entry
+from coldbench.registry import DEGRADATIONS, NETWORKS, Entry, Registry
 
 
 def build_degradation(entry: Entry) -> Degradation:
     """D of this entry, with the entry's settings."""
-    arguments = dict(entry.degradation)
-    degradation: Degradation = DEGRADATIONS[arguments.pop("name")](**arguments)
+    degradation: Degradation = _build(entry, DEGRADATIONS, entry.degradation)
     return degradation
 
 
 def build_network(entry: Entry) -> nn.Module:
     """The entry's network with fresh weights; nothing scores these."""
-    arguments = dict(entry.network)
-    network: nn.Module = NETWORKS[arguments.pop("name")](**arguments)
+    network: nn.Module = _build(entry, NETWORKS, entry.network)
     return network
+
+
+def _build(entry: Entry, registry: Registry, spec: Mapping[str, Any]) -> Any:
+    """The thing that ``spec`` names and parametrises.
+
+    Raises:
+        BadInput: unknown name, or arguments that it does not take.
+    """
+    arguments = dict(spec)
+    make = registry[arguments.pop("name", "")]
+    try:
+        return make(**arguments)
+    except (TypeError, ValueError, IndexError, RuntimeError, ArithmeticError) as error:
+        raise BadInput(f"{entry.name}: its {registry.kind} cannot be built: {str(error).splitlines()[0]}") from error
 
 
 def load_network(entry: Entry) -> nn.Module:

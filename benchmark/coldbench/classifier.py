@@ -13,10 +13,9 @@ from torch.nn import functional as F
 
 from coldbench.checkpoints import build_network
 from coldbench.datasets import mnist, mnist_labels
+from coldbench.metrics.mnist_cnn import IMAGE_SIZE
 from coldbench.randomness import image_rng
 from coldbench.registry import Entry
-
-IMAGE_SIZE = 32
 
 
 @dataclass(frozen=True)

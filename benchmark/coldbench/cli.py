@@ -13,8 +13,8 @@ import click
 from coldbench import __version__
 from coldbench.errors import BadInput, ColdbenchError
 from coldbench.paths import home
+from coldbench.tables import FORMATS
 
-FORMATS = ("markdown", "latex", "csv", "json", "html")
 INTERRUPTED = 130
 
 
@@ -86,7 +86,7 @@ def main() -> None:
 )
 @click.option("--format", "style", type=click.Choice(FORMATS), default="markdown", show_default=True, help="Of stdout.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def run(table: str, rows: str | None, methods: str, style: str, **options: Any) -> None:
+def run(table: str, rows: str | None, methods: str, features: str, style: str, **options: Any) -> None:
     """Measure a table of the paper, the published numbers beside ours.
 
     \b
@@ -102,8 +102,14 @@ def run(table: str, rows: str | None, methods: str, style: str, **options: Any) 
     from coldbench.commands.run import RunOptions, measure_tables
     from coldbench.render import render
 
-    request = RunOptions(table=table, rows=_names(rows), methods=_names(methods), **options)
-    click.echo(render(measure_tables(request), style), nl=False)
+    request = RunOptions(
+        table=table,
+        rows=() if rows is None else _names("--rows", rows),
+        methods=_names("--methods", methods),
+        features=_names("--features", features),
+        **options,
+    )
+    _print(render(measure_tables(request), style))
 
 
 @main.command("list")
@@ -112,7 +118,7 @@ def list_(what: str) -> None:
     """List what coldbench knows: tables, models, degradations, networks, datasets or features."""
     from coldbench.commands.listing import listing
 
-    click.echo(listing(what))
+    _print(listing(what))
 
 
 @main.command()
@@ -142,12 +148,13 @@ def train(name: str, **options: Any) -> None:
       coldbench fetch mnist && coldbench train mnist-blur
       coldbench train mnist-cnn --data-root data --output runs
 
-    A stopped run goes on where it was when the same command is given again. The result is a .safetensors file and a
+    A stopped run goes on where it was when the same command is given again (mnist-cnn, a classifier that takes minutes
+    on any CPU, starts anew). The result is a .safetensors file and a
     model card in OUTPUT/NAME, registered under NAME in $COLDBENCH_HOME/models/registry.toml.
     """
     from coldbench.commands.train import TrainOptions, train_checkpoint
 
-    click.echo(train_checkpoint(TrainOptions(name=name, **options)))
+    _print(train_checkpoint(TrainOptions(name=name, **options)))
 
 
 @main.command()
@@ -163,11 +170,25 @@ def fetch(names: tuple[str, ...], data_root: Path) -> None:
     from coldbench.commands.fetch import FETCH
 
     for name in names:
-        click.echo(FETCH[name](data_root))
+        _print(FETCH[name](data_root))
 
 
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()
+def _names(option: str, text: str) -> tuple[str, ...]:
+    """A comma-separated list, each name once."""
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not names:
+        raise BadInput(f"{option} names nothing")
+    return names
+
+
+def _print(text: str) -> None:
+    """Results to stdout; a reader that has gone (head, less) is no error."""
+    try:
+        click.echo(text, nl=not text.endswith("\n"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it closes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry_point() -> None:
@@ -183,10 +204,6 @@ def entry_point() -> None:
         _leave("interrupted; what was finished is kept in the output folder", INTERRUPTED)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of stdout has gone (head, less); Python must not complain again while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
 
 
 def _leave(message: str, code: int) -> None:

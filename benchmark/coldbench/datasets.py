@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import zipfile
+import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from coldbench.files import sha256_of
 from coldbench.paths import PACKAGE
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+#: What Pillow may convert to the mode of C channels. Missing are the modes it would clip (16 bits, floats) or that hold
+#: colour a grey image cannot. Alpha is dropped, as the released code drops it.
+_CONVERTIBLE = {1: {"1", "L"}, 3: {"1", "L", "P", "RGB", "RGBA", "CMYK"}}
 _PIL_MODES = {1: "L", 3: "RGB"}
 
 
@@ -61,10 +65,14 @@ class ImageSource:
 
 
 def with_channels(image: Image.Image, channels: int, where: str) -> Image.Image:
-    """Grey to colour, never colour to grey: a conversion that loses something is refused."""
-    if channels == 1 and image.mode not in ("L", "1"):
+    """Grey to colour, never colour to grey, and never more than 8 bits to 8.
+
+    Raises:
+        BadInput: the image has another mode.
+    """
+    if image.mode not in _CONVERTIBLE[channels]:
         raise BadInput(
-            f"{where} has mode {image.mode}, but this row restores 1-channel images; convert it to grey first"
+            f"{where} has mode {image.mode}, but this row restores 8-bit {channels}-channel images; convert it first"
         )
     return image.convert(_PIL_MODES[channels])
 
@@ -119,7 +127,7 @@ def celeba(root: Path, *, train: bool = False) -> ImageSource:
         Missing: the folder is not there.
     """
     path = root / "celeba-hq" / ("train" if train else "test")
-    if not path.is_dir():
+    if not _image_files(path):
         raise Missing(f"CelebA-HQ images are not at {path}: put them there, or give --data folder:PATH")
     return folder_source(path, name="CelebA")
 
@@ -144,13 +152,18 @@ def folder_source(path: Path, name: str | None = None) -> ImageSource:
     """
     if not path.is_dir():
         raise BadInput(f"no folder at {path}")
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES)
+    files = _image_files(path)
     if not files:
         raise BadInput(f"no {', '.join(IMAGE_SUFFIXES)} images in {path}")
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n".encode())
-    return ImageSource(name or f"folder:{path.name}", digest.hexdigest(), len(files), lambda i: read_image(files[i]))
+        digest.update(os.fsencode(file.relative_to(path)) + f" {sha256_of(file)}\n".encode())
+    title = os.fsencode(path.resolve().name).decode(errors="replace")
+    return ImageSource(name or f"folder:{title}", digest.hexdigest(), len(files), lambda i: read_image(files[i]))
+
+
+def _image_files(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
 
 
 def npz_source(path: Path) -> ImageSource:
@@ -165,7 +178,9 @@ def npz_source(path: Path) -> ImageSource:
         # Opened here: on a damaged archive np.load would leave the file open.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             images = archive["images"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            if not isinstance(images, np.ndarray):
+                raise ValueError("'images' is no array")
+    except Exception as error:  # a damaged archive fails in a dozen ways
         raise BadInput(f"{path} is not an .npz file with an array 'images': {error}") from error
     return array_source(f"npz:{path.name}", images, sha256_of(path))
 
@@ -195,7 +210,7 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             return image
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInput(f"{path} cannot be read as an image: {error}") from error
 
 
@@ -209,5 +224,5 @@ def read_idx(path: Path) -> np.ndarray:
         raw = gzip.decompress(path.read_bytes())
         shape = np.frombuffer(raw, ">i4", raw[3], offset=4)
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
-    except (OSError, EOFError, ValueError, IndexError) as error:
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise BadInput(f"{path} is not a gzipped IDX file: {error}") from error

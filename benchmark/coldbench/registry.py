@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,7 @@ class Entry:
         training: the recipe, see ``coldbench.training.Recipe``.
         weights: the .safetensors file; it may be absent.
         sha256: of that file; None where no weights are known.
+        notes: what is open about it.
     """
 
     name: str
@@ -121,7 +122,7 @@ class Entry:
     training: dict[str, Any]
     weights: Path
     sha256: str | None = None
-    notes: str = field(default="", compare=False)
+    notes: str = ""
 
 
 def load_entries() -> dict[str, Entry]:
@@ -174,31 +175,58 @@ def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
         "degradation": entry.degradation,
         "training": entry.training,
     }
-    write_text(path, "\n".join(f"[{name}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
+    write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
 
 
-def _entry(name: str, spec: dict[str, Any], path: Path) -> Entry:
-    try:
-        return Entry(
-            name=name,
-            dataset=spec["dataset"],
-            network=spec["network"],
-            degradation=spec.get("degradation", {}),
-            training=spec["training"],
-            weights=path.parent / spec.get("weights", f"{name}.safetensors"),
-            sha256=spec.get("sha256"),
-            notes=spec.get("notes", ""),
-        )
-    except KeyError as error:
-        raise BadInput(f"registry {path}: entry '{name}' lacks {error}") from error
+#: The keys of an entry: their type, and whether an entry may do without.
+_KEYS: dict[str, tuple[type, bool]] = {
+    "dataset": (str, False),
+    "network": (dict, False),
+    "training": (dict, False),
+    "degradation": (dict, True),
+    "weights": (str, True),
+    "sha256": (str, True),
+    "notes": (str, True),
+}
+
+
+def _entry(name: str, spec: Any, path: Path) -> Entry:
+    _check_entry(name, spec, path)
+    return Entry(
+        name=name,
+        dataset=spec["dataset"],
+        network=spec["network"],
+        degradation=spec.get("degradation", {}),
+        training=spec["training"],
+        weights=path.parent / spec.get("weights", f"{name}.safetensors"),
+        sha256=spec.get("sha256"),
+        notes=spec.get("notes", ""),
+    )
+
+
+def _check_entry(name: str, spec: Any, path: Path) -> None:
+    """Raise ``BadInput`` unless the entry has the keys of ``_KEYS``, and its parts their names."""
+    where = f"registry {path}: entry '{name}'"
+    if not isinstance(spec, dict):
+        raise BadInput(f"{where} is not a table")
+    for key, (kind, optional) in _KEYS.items():
+        if key not in spec and not optional:
+            raise BadInput(f"{where} lacks '{key}'")
+        if key in spec and not isinstance(spec[key], kind):
+            raise BadInput(f"{where}: '{key}' must be a {'table' if kind is dict else 'string'}")
+    for key in spec.keys() - _KEYS.keys():
+        raise BadInput(f"{where} has an unknown key '{key}'")
+    for part in ("network", "degradation"):
+        if spec.get(part) and not isinstance(spec[part].get("name"), str):
+            raise BadInput(f"{where}: '{part}' lacks its 'name'")
 
 
 def _toml_table(spec: Mapping[str, Any]) -> str:
     """Flat keys as ``key = value``, tables inline: JSON's strings, numbers, booleans and lists are TOML's."""
-    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in spec.items())
+    return "".join(f"{_toml_value(key)} = {_toml_value(value)}\n" for key, value in spec.items())
 
 
 def _toml_value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml_value(item)}" for key, item in value.items()) + " }"
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+        return "{ " + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)

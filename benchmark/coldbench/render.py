@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,13 +15,12 @@ from coldbench.files import write_atomically
 from coldbench.results import Cell, as_row, to_json
 from coldbench.tables import TABLES
 
-FORMATS = ("markdown", "latex", "csv", "json", "html")
 ABSENT = "-"
 _DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
 
 
 def render(cells: Sequence[Cell], style: str) -> str:
-    """All cells in one of ``FORMATS``. CSV and JSON hold one line or object a cell, in full precision."""
+    """All cells in one of ``tables.FORMATS``. CSV and JSON hold one line or object a cell, in full precision."""
     if style == "json":
         return to_json(cells)
     if style == "csv":
@@ -70,7 +70,7 @@ def _render_table(cells: Sequence[Cell], style: str) -> str:
         return f"<h2>{title}</h2>\n{frame.to_html(index=False, border=0)}\n<ul>{items}</ul>\n"
     if style == "latex":
         body = frame.to_markdown(index=False, tablefmt="latex_booktabs", disable_numparse=True)
-        return f"% {title}\n" + "".join(f"% {note}\n" for note in notes) + body + "\n"
+        return f"% {title}\n{body}\n" + "".join(f"\n{{\\footnotesize {_latex(note)}}}\n" for note in notes)
     body = frame.to_markdown(index=False, tablefmt="github", disable_numparse=True, colalign=_alignment(frame))
     return f"## {title}\n\n{body}\n\n" + "".join(f"- {note}\n" for note in notes)
 
@@ -83,7 +83,7 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
     """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
     notes = {
         f"{cell.dataset}: {cell.images} images of {cell.data}, seed {cell.seed}, protocol {cell.protocol}, "
-        f"{cell.checkpoint}{_short_hash(cell)}, {cell.dtype} on {cell.device}": None
+        f"{cell.checkpoint}{_short_hash(cell, cells)}, {cell.dtype} on {cell.device}": None
         for cell in cells
         if cell.status == "measured"
     }
@@ -104,8 +104,14 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
     return list(notes)
 
 
-def _short_hash(cell: Cell) -> str:
-    return f" ({cell.checkpoint_sha256[:12]})" if cell.checkpoint_sha256 else ""
+def _short_hash(cell: Cell, cells: Sequence[Cell]) -> str:
+    """Of the row's network: its degraded cells have none, but the row is one measurement."""
+    hashes = [c.checkpoint_sha256 for c in cells if c.dataset == cell.dataset and c.checkpoint_sha256]
+    return f" ({hashes[0][:12]})" if hashes else ""
+
+
+def _latex(text: str) -> str:
+    return re.sub(r"([&%$#_{}])", r"\\\1", text)
 
 
 def _escape(text: str) -> str:

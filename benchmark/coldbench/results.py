@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench import __version__
+from coldbench.errors import BadInput
 from coldbench.files import write_text
 from coldbench.paths import PACKAGE
 
@@ -32,7 +33,7 @@ class Cell:
         value: the number; None where missing.
         published: the paper's number in this cell, if it has one, and ``note``, what is wrong with that.
         images, seed, protocol: what was measured.
-        checkpoint, checkpoint_sha256: with which network; the hash is None where no network took part.
+        checkpoint, checkpoint_sha256: with which network; no hash where none took part, as in every degraded cell.
         data, data_sha256, features_sha256: on which images, in which feature space.
         device, dtype, batch_size: how it was computed.
         status: ``measured`` or ``missing``; ``reason`` says why, and how to mend it.
@@ -78,6 +79,18 @@ def to_json(cells: Sequence[Cell]) -> str:
 def save(cells: Sequence[Cell], path: Path) -> None:
     """Write the cells of one table atomically."""
     write_text(path, to_json(cells))
+
+
+def load(path: Path) -> list[Cell]:
+    """The cells that ``save`` wrote.
+
+    Raises:
+        BadInput: no such file, or not of this schema.
+    """
+    try:
+        return [Cell(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {error}") from error
 
 
 def versions() -> dict[str, str]:

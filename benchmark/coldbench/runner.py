@@ -15,7 +15,7 @@ from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.pixelwise import RMSE, SSIM
+from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
 from coldbench.sampling import Restore, improved_step, sample
 
 #: Images kept for the picture of a run.
@@ -106,12 +106,21 @@ def check(task: Task) -> None:
     """Find out what can be found out before the loop: enough images, and of the right kind.
 
     Raises:
-        BadInput: too few images, or the first one does not fit the network.
+        BadInput: too few images, or images that do not fit the network or a metric.
     """
-    source = task.source
+    source, size = task.source, task.degradation.image_size
     if task.images > source.count:
         raise BadInput(f"{source.name} has {source.count} images, not {task.images}: lower --images")
-    source.load([0], image_size=task.degradation.image_size, channels=task.channels)
+    if task.features and task.images < 2:
+        raise BadInput("a Frechet distance needs at least 2 images: give more, or --features none")
+    if size < SSIM_TAPS:
+        raise BadInput(f"SSIM needs images of {SSIM_TAPS} pixels or more, not {size}")
+    for space in task.features:
+        if space.image_size not in (None, size):
+            raise BadInput(
+                f"{space.name} takes images of {space.image_size} pixels, not {size}: choose other --features"
+            )
+    source.load([0], image_size=size, channels=task.channels)
 
 
 def batches(count: int, batch_size: int) -> Iterator[range]:
@@ -159,7 +168,7 @@ class _Meters:
     def results(self, originals: Sequence[FeatureStatistics]) -> dict[tuple[str, str], float]:
         values = {(name, ""): metric.result() for name, metric in self.pixelwise.items()}
         if not all(map(math.isfinite, values.values())):
-            raise BadInput("the network's output is not finite: its weights are unusable at this dtype")
+            raise BadInput("a measured value is not finite: degradation or weights are unusable")
         for space, statistics, original in zip(self.spaces, self.statistics, originals, strict=True):
             values[space.metric, space.name] = frechet_distance(statistics, original)
         return values

@@ -12,6 +12,8 @@ from coldbench.registry import did_you_mean
 #: The columns of every reconstruction table.
 METHODS = ("degraded", "sampled", "direct")
 METRICS = ("FID", "SSIM", "RMSE")
+#: How tables can be printed.
+FORMATS = ("markdown", "latex", "csv", "json", "html")
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA"}
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 import shutil
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -54,12 +57,20 @@ class Recipe:
         """The recipe of a registry entry.
 
         Raises:
-            BadInput: it has a key that a recipe does not.
+            BadInput: it has a key that a recipe does not, lacks its steps, or a value is out of range.
         """
         unknown = set(entry.training) - {f.name for f in fields(cls)}
         if unknown:
             raise BadInput(f"recipe of {entry.name} has unknown keys: {', '.join(sorted(unknown))}")
-        return cls(**entry.training)
+        try:
+            return cls(**entry.training)
+        except TypeError as error:
+            raise BadInput(f"recipe of {entry.name}: {error}") from error
+
+    def __post_init__(self) -> None:
+        in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1 and self.seed >= 0
+        if not in_range or self.dtype not in ("float32", "bfloat16"):
+            raise BadInput(f"this recipe cannot be trained: {self}")
 
 
 @dataclass
@@ -87,11 +98,11 @@ def train(
     Args:
         entry: network, degradation and recipe.
         source: training images.
-        state_file: everything a resumed run needs, rewritten every ``save_every`` seconds and on Ctrl-C.
+        state_file: everything a resumed run needs, rewritten as it goes.
         device: where to train.
         compile_network: fuse the network with torch.compile; needs a C++ compiler on a CPU.
         watch: called after each step with the averaged network.
-        save_every: seconds between two writes of the state.
+        save_every: seconds between two writes of the state; Ctrl-C writes it too, at the end of the step.
 
     Returns:
         The end of the run, with the averaged network and the mean loss of its last hundred steps.
@@ -103,16 +114,31 @@ def train(
     run.load(state_file)
     forward = torch.compile(run.network) if compile_network else run.network
     saved = time.monotonic()
-    try:
+    with _interrupts_deferred() as interrupted:
         for batch in run.remaining_batches():
             run.update(forward, batch)
             watch(run.progress())
-            if time.monotonic() - saved > save_every:
+            done = run.step == run.recipe.steps
+            if done or interrupted() or time.monotonic() - saved > save_every:
                 run.save(state_file)
                 saved = time.monotonic()
-    finally:
-        run.save(state_file)
+            if interrupted():
+                raise KeyboardInterrupt
     return run.progress()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C wait for the end of a step: half a step (network moved, average not) must never be saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed: list[int] = []
+    previous = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def can_compile(device: torch.device) -> bool:
@@ -124,7 +150,7 @@ class _Run:
     """Network, its average, optimiser and the count of steps done."""
 
     def __init__(self, entry: Entry, source: ImageSource, device: torch.device) -> None:
-        self.entry, self.recipe, self.device = entry, Recipe.of(entry), device
+        self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, source.digest
         self.degradation: Degradation = build_degradation(entry).to(device)
         torch.manual_seed(self.recipe.seed)
         self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
@@ -191,10 +217,13 @@ class _Run:
             return
         try:
             state = torch.load(path, weights_only=True, map_location=self.device)
+            identity = state["identity"]
         except Exception as error:  # a damaged pickle or archive fails in many ways
             raise BadInput(f"{path} is damaged; delete it to start afresh") from error
-        if state["identity"] != self._identity():
-            raise BadInput(f"{path} belongs to another recipe of {self.entry.name}; delete it to start afresh")
+        if identity != self._identity():
+            raise BadInput(
+                f"{path} belongs to another recipe or data set of {self.entry.name}; delete it to start afresh"
+            )
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -202,7 +231,8 @@ class _Run:
 
     def _identity(self) -> dict[str, Any]:
         entry = self.entry
-        return {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
+        recipe = {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
+        return {**recipe, "data": self.data}
 
     def _set_learning_rate(self) -> None:
         for group in self.optimizer.param_groups:

@@ -30,12 +30,15 @@ def fetch_inception(root: Path) -> str:
     from torch.hub import download_url_to_file
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    from coldbench.metrics.features import inception_weights
+    from coldbench.metrics.features import INCEPTION_SHA256, inception_weights
 
     path = inception_weights()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = path.stem.rsplit("-", 1)[-1]
-    return _download("Inception", path, lambda: download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=prefix))
+
+    def download() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        download_url_to_file(URL_INCEPTION_V3, str(path), hash_prefix=INCEPTION_SHA256)
+
+    return _download("Inception", path, download)
 
 
 FETCH: dict[str, Callable[[Path], str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from coldbench.errors import BadInput
 from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, Entry, load_entries
 from coldbench.tables import TABLES
 
@@ -22,8 +21,6 @@ def listing(what: str) -> str:
         )
     if what == "models":
         return "\n".join(_model_line(entry) for entry in load_entries().values())
-    if what not in _REGISTRIES:
-        raise BadInput(f"nothing to list under '{what}'")
     return "\n".join(_REGISTRIES[what])
 
 
@@ -31,4 +28,5 @@ def _model_line(entry: Entry) -> str:
     weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
     settings = ", ".join(f"{key} {value}" for key, value in entry.degradation.items() if key != "name")
     task = f"{entry.degradation['name']}: {settings}" if entry.degradation else "feature extractor"
-    return f"{entry.name:<18} {weights}\n{'':<18} {task}"
+    lines = [f"{entry.name:<18} {weights}", task, *filter(None, [entry.notes])]
+    return f"\n{'':<19}".join(lines)

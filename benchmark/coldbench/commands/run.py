@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class RunOptions:
     methods: tuple[str, ...] = METHODS
     images: int | None = None
     data: str | None = None
-    features: str = "auto"
+    features: tuple[str, ...] = ("auto",)
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int = 64
@@ -83,8 +84,6 @@ def _check_methods(options: RunOptions, rows: Sequence[Row]) -> None:
     for method in options.methods:
         if method not in METHODS:
             raise BadInput(f"unknown method '{method}'{did_you_mean(method, METHODS)}")
-    if not options.methods:
-        raise BadInput(f"no methods given; known: {', '.join(METHODS)}")
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
 
@@ -137,19 +136,26 @@ def _source(row: Row, options: RunOptions) -> ImageSource:
     return source
 
 
-def _feature_spaces(row: Row, names: str, device: torch.device) -> list[FeatureSpace]:
+def _feature_spaces(row: Row, names: tuple[str, ...], device: torch.device) -> list[FeatureSpace]:
     """The feature spaces asked for; ``auto`` is Inception where its weights are, and the digits' own on MNIST."""
-    if names == "none":
+    if names == ("none",):
         return []
-    if names != "auto":
-        return [FEATURES[name.strip()](device) for name in names.split(",")]
+    if names != ("auto",):
+        return [_feature_space(name, device) for name in names]
     spaces = []
     for name in (FID_FEATURES, "mnist-cnn") if row.dataset == "mnist" else (FID_FEATURES,):
         try:
-            spaces.append(FEATURES[name](device))
+            spaces.append(_feature_space(name, device))
         except Missing:
             continue
     return spaces
+
+
+@cache
+def _feature_space(name: str, device: torch.device) -> FeatureSpace:
+    """Loaded once for all rows."""
+    space: FeatureSpace = FEATURES[name](device)
+    return space
 
 
 def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
@@ -171,12 +177,21 @@ def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
     facts |= _measured_facts(item, item.task, outcome)
     hashes = {space.name: space.sha256 for space in item.task.features}
     cells += [
-        _cell(facts, published, method, metric, features=features, value=value, features_sha256=hashes.get(features))
+        _cell(
+            facts,
+            published,
+            method,
+            metric,
+            features=features,
+            value=value,
+            features_sha256=hashes.get(features),
+            checkpoint_sha256=None if method == "degraded" else item.entry.sha256,
+        )
         for (method, metric, features), value in outcome.values.items()
     ]
     if FID_FEATURES not in hashes:
         absent = "no Inception weights: coldbench fetch inception"
-        reason = absent if options.features == "auto" else f"not asked for: --features {options.features}"
+        reason = absent if options.features == ("auto",) else f"not asked for: --features {','.join(options.features)}"
         cells += [_cell(facts, published, method, "FID", reason=reason) for method in item.task.methods]
     return sorted(cells, key=lambda cell: (METHODS.index(cell.method), METRIC_ORDER.index(cell.metric)))
 
@@ -196,7 +211,6 @@ def _facts(item: Prepared, options: RunOptions) -> dict[str, Any]:
         "seed": options.seed,
         "protocol": results.PROTOCOL,
         "checkpoint": item.entry.name,
-        "checkpoint_sha256": None,
         "data": "",
         "data_sha256": None,
         "device": options.device,
@@ -214,7 +228,6 @@ def _measured_facts(item: Prepared, task: Task, outcome: Outcome) -> dict[str, A
     """What a measurement adds to ``_facts``."""
     return {
         "images": task.images,
-        "checkpoint_sha256": item.entry.sha256 if task.restore else None,
         "data": task.source.name,
         "data_sha256": task.source.digest,
         "device": device_name(task.device),
@@ -233,6 +246,7 @@ def _cell(
     features: str = "",
     value: float | None = None,
     features_sha256: str | None = None,
+    checkpoint_sha256: str | None = None,
     reason: str = "",
 ) -> Cell:
     printed = published.get((method, metric))
@@ -242,6 +256,7 @@ def _cell(
         metric=metric,
         features=FID_FEATURES if metric == "FID" else features,
         features_sha256=features_sha256,
+        checkpoint_sha256=checkpoint_sha256,
         value=value,
         published=printed.value if printed else None,
         note=printed.note if printed else "",

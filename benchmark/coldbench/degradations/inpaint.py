@@ -26,6 +26,7 @@ class Inpainting(Degradation):
         discrete: the degraded image passes through 8 bits before the network sees it.
     """
 
+    masks: Tensor
     products: Tensor
 
     def __init__(
@@ -43,9 +44,10 @@ class Inpainting(Degradation):
         self.discrete = discrete
         # A randomly placed hole is a window into a mask twice the size, with the hole at its centre.
         size = image_size if centred else 2 * image_size
-        masks = [hole(size, kernel_std * (i + initial_mask)) for i in range(timesteps)]
+        masks = torch.stack([hole(size, kernel_std * (i + initial_mask)) for i in range(timesteps)])
         # float32, one factor after the other: the product must underflow to the exact zero of the released masks.
-        products = torch.cumprod(torch.stack([torch.ones(size, size), *masks]), dim=0)
+        products = torch.cumprod(torch.cat([torch.ones(1, size, size), masks]), dim=0)
+        self.register_buffer("masks", masks, persistent=False)
         self.register_buffer("products", products, persistent=False)
 
     def draw(self, indices: Sequence[int], seed: int) -> Tensor | None:
@@ -60,14 +62,22 @@ class Inpainting(Degradation):
         return torch.from_numpy(np.stack(draws))
 
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
-        if context is None:
-            product = self.products[s]
-            return x0 * (product[:, None] if product.ndim == 3 else product)
-        window = torch.arange(self.image_size, device=x0.device)
-        rows = context[:, 0, None, None] + window[:, None]
-        columns = context[:, 1, None, None] + window[None, :]
-        severity = s[:, None, None] if isinstance(s, Tensor) else s
-        return x0 * self.products[severity, rows, columns][:, None]
+        return x0 * self._windows(self.products, s, context)
+
+    def pair(self, x0: Tensor, s: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        milder = self(x0, s - 1, context)
+        return milder * self._windows(self.masks, s - 1, context), milder
+
+    def _windows(self, table: Tensor, step: int | Tensor, offsets: Tensor | None) -> Tensor:
+        """The masks of ``table`` (steps, size, size) at ``step``, each image's own window: (B or 1, 1, S, S)."""
+        if offsets is None:
+            masks = table[step]
+            return masks[:, None] if masks.ndim == 3 else masks[None, None]
+        window = torch.arange(self.image_size, device=table.device)
+        rows = offsets[:, 0, None, None] + window[:, None]
+        columns = offsets[:, 1, None, None] + window[None, :]
+        steps = step[:, None, None] if isinstance(step, Tensor) else step
+        return table[steps, rows, columns][:, None]
 
     def observe(self, x_s: Tensor) -> Tensor:
         return truncate_to_8_bit(x_s) if self.discrete else x_s

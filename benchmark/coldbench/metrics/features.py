@@ -1,4 +1,4 @@
-"""Feature spaces for the Frechet distance, taken from torch-fidelity's registry of extractors."""
+"""Feature spaces for the Frechet distance: torch-fidelity's Inception, and our own digits' where it is absent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.hub import get_dir
 
 from coldbench.checkpoints import load_network
-from coldbench.errors import Missing
+from coldbench.errors import BadInput, Missing
 from coldbench.files import sha256_of
-from coldbench.metrics.mnist_cnn import features_of
+from coldbench.metrics.mnist_cnn import IMAGE_SIZE, features_of
 from coldbench.registry import find_entry
 
 #: The one feature space whose Frechet distance is called FID.
 FID_FEATURES = "inception-v3-compat"
+#: The first digits of its weights' SHA-256, as their authors put them into the file's name.
+INCEPTION_SHA256 = "6726825d"
 
 
 @dataclass(frozen=True)
@@ -29,11 +31,13 @@ class FeatureSpace:
         name: as printed with the number.
         sha256: of the extractor's weights.
         extract: images (B, C, S, S) in [0, 1], unclamped -> features (B, d).
+        image_size: the only S it takes, in pixels; None if it takes any.
     """
 
     name: str
     sha256: str
     extract: Callable[[Tensor], Tensor]
+    image_size: int | None = None
 
     @property
     def metric(self) -> str:
@@ -46,12 +50,18 @@ def inception(device: torch.device) -> FeatureSpace:
 
     Raises:
         Missing: the weights are not on this machine.
+        BadInput: they are damaged.
     """
     from torch_fidelity.utils import create_feature_extractor
 
     path = inception_weights()
     if not path.exists():
-        raise Missing(f"Inception weights are not at {path}: coldbench fetch inception")
+        raise Missing(f"no Inception weights at {path}: coldbench fetch inception")
+    sha256 = sha256_of(path)
+    if not sha256.startswith(INCEPTION_SHA256):
+        raise BadInput(
+            f"{path} is damaged (its sha256 does not begin with {INCEPTION_SHA256}): delete it, fetch it again"
+        )
     network = create_feature_extractor(
         FID_FEATURES, ["2048"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
     ).to(device)
@@ -61,16 +71,16 @@ def inception(device: torch.device) -> FeatureSpace:
         features: Tensor = network(pixels.expand(-1, 3, -1, -1))[0]
         return features
 
-    return FeatureSpace(FID_FEATURES, sha256_of(path), extract)
+    return FeatureSpace(FID_FEATURES, sha256, extract)
 
 
 def mnist_cnn(device: torch.device) -> FeatureSpace:
     """Our own digit features (128), on the unclamped, unrounded images, as the paper feeds its extractor."""
     entry = find_entry("mnist-cnn")
     network = load_network(entry).to(device)
-    return FeatureSpace(entry.name, entry.sha256 or "", partial(features_of, network))
+    return FeatureSpace(entry.name, entry.sha256 or "", partial(features_of, network), IMAGE_SIZE)
 
 
 def inception_weights() -> Path:
     """Where torch-fidelity keeps, and ``coldbench fetch inception`` puts, the Inception weights."""
-    return Path(get_dir()) / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
+    return Path(get_dir()) / "checkpoints" / f"weights-inception-2015-12-05-{INCEPTION_SHA256}.pth"

@@ -43,9 +43,6 @@ class FeatureStatistics:
         self.scatter = self.scatter + other.scatter + torch.outer(delta, delta) * (self.count * other.count / total)
         self.count = total
 
-    def state_dict(self) -> dict[str, object]:
-        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
-
     def covariance(self) -> Tensor:
         """Unbiased covariance, float64 (d, d).
 

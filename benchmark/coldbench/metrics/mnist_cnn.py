@@ -17,6 +17,7 @@ from coldbench.registry import find_entry
 
 NAME = "mnist-cnn"
 FEATURES = 128
+IMAGE_SIZE = 32
 
 
 class MnistCnn(nn.Module):
@@ -45,7 +46,7 @@ def features_of(network: nn.Module, images: Tensor) -> Tensor:
 
 
 class MnistCnnExtractor(FeatureExtractorBase):
-    """The same features behind torch-fidelity's interface: uint8 (B, 3, H, W) in, a tuple of one (B, 128) out."""
+    """The same features behind torch-fidelity's interface: uint8 (B, 3, 32, 32) in, a tuple of one (B, 128) out."""
 
     def __init__(self, name: str, features_list: list[str], **kwargs: object) -> None:
         super().__init__(name, features_list)
@@ -65,7 +66,7 @@ class MnistCnnExtractor(FeatureExtractorBase):
 
     @staticmethod
     def get_dummy_input_for_compile() -> Tensor:
-        return torch.zeros(1, 3, 32, 32, dtype=torch.uint8)
+        return torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE, dtype=torch.uint8)
 
     def forward(self, images: Tensor) -> tuple[Tensor]:
         return (features_of(self.network, images.float() / 255),)

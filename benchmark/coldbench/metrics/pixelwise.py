@@ -8,6 +8,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
+#: Width of SSIM's window, and so the smallest image.
+SSIM_TAPS = 11
+
 
 class RMSE:
     """sqrt of the mean squared difference over all images, channels and pixels: one global root (PROTOCOL 5.2)."""
@@ -24,9 +27,6 @@ class RMSE:
         """Take in what another accumulator has seen."""
         self.squares += other.squares
         self.count += other.count
-
-    def state_dict(self) -> dict[str, float]:
-        return {"squares": self.squares, "count": self.count}
 
     def result(self) -> float:
         """The RMSE, in units of the [0, 1] range; NaN before the first image."""
@@ -48,9 +48,6 @@ class SSIM:
         """Take in what another accumulator has seen."""
         self.total += other.total
         self.count += other.count
-
-    def state_dict(self) -> dict[str, float]:
-        return {"total": self.total, "count": self.count}
 
     def result(self) -> float:
         """The mean SSIM, at most 1; NaN before the first image."""
@@ -85,7 +82,7 @@ def ssim_per_image(prediction: Tensor, target: Tensor) -> Tensor:
 
 def _window_matrix(size: int, device: torch.device) -> Tensor:
     """The valid convolution with the Gaussian window as a (size - 10, size) matrix: a product beats 2-D filtering."""
-    taps, sigma = 11, 1.5
+    taps, sigma = SSIM_TAPS, 1.5
     offsets = torch.arange(taps, dtype=torch.float64) - taps // 2
     weights = torch.exp(-(offsets**2) / (2 * sigma**2))
     matrix = torch.zeros(size - taps + 1, size, dtype=torch.float64)

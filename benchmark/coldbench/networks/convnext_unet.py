@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from coldbench.errors import BadInput
+
 
 class ConvNextUnet(nn.Module):
     """U-Net of ConvNeXt blocks and linear attention.
@@ -24,12 +26,18 @@ class ConvNextUnet(nn.Module):
         channels: image channels C, in and out.
 
     Images are float tensors (B, C, H, W) in [-1, 1]; H and W must divide by 2 ** (levels - 1).
+
+    Raises:
+        BadInput: widths that the network cannot have.
     """
 
     def __init__(self, dim: int = 64, dim_mults: Sequence[int] = (1, 2, 4, 8), channels: int = 3) -> None:
         super().__init__()
-        self.channels = channels
-        self.stride = 2 ** (len(dim_mults) - 1)
+        if dim < 4 or dim % 2 or not dim_mults or dim_mults[0] != 1:
+            # The head takes ``dim`` channels, and the embedding is half sines, half cosines.
+            raise BadInput(
+                f"ConvNextUnet needs an even dim of 4 or more and dim_mults that begin with 1, not {dim}, {dim_mults}"
+            )
         widths = [channels, *(dim * mult for mult in dim_mults)]
         levels = list(pairwise(widths))
 

@@ -1,0 +1,41 @@
+"""What the README says is true: its commands exist, its numbers are the stored ones, and CI runs its test command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from coldbench.cli import main
+from coldbench.render import render
+from coldbench.results import load
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = "".join(re.findall(r"```\n(.*?)```", README, flags=re.DOTALL))
+COMMANDS = [line.split(" #")[0].strip() for line in BLOCKS.splitlines() if "coldbench " in line]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_readme_commands_parse(line: str) -> None:
+    words = shlex.split(line.rsplit("&&", maxsplit=1)[-1])
+    name, *arguments = words[1:]
+    main.commands[name].make_context(name, arguments)
+
+
+def test_ci_runs_the_readme_test_command() -> None:
+    command = "pip install -e '.[test]' && pytest"
+    assert f"\n{command}\n" in README
+    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith(f"\n{command}\n")
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_stored_tables_are_rendered_from_the_stored_records(number: int) -> None:
+    cells = load(ROOT / "results" / "reference" / f"table-{number}.json")
+    stored = (ROOT / "results" / "tables" / f"table-{number}.md").read_text(encoding="utf-8")
+    assert render(cells, "markdown") == stored
+    rows = [line for line in stored.splitlines() if line.startswith("| MNIST")]
+    assert len(rows) == 3
+    assert all(row in README for row in rows)
