@@ -55,16 +55,23 @@ def test_a_stopped_run_goes_on_to_the_same_weights(digits: ImageSource, tmp_path
 def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: ImageSource, tmp_path: Path) -> None:
     """Not from ``watch``, between steps, but from another thread, wherever the step happens to be."""
     state = tmp_path / "s.pt"
-    while True:
-        timer = threading.Timer(0.12, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+    interruptions = 0
+    resumed = None
+    while resumed is None:
+        timer = threading.Timer(0.004, os.kill, (os.getpid(), signal.SIGINT))
+
+        def start_timer(progress: Progress, timer: threading.Timer = timer) -> None:
+            if timer.ident is None:
+                timer.start()
+
         try:
-            resumed = run(digits, state)
-            break
+            resumed = train(ENTRY, digits, state, device=CPU, compile_network=False, watch=start_timer)
+            if timer.ident is not None:
+                timer.join()
         except KeyboardInterrupt:
+            interruptions += 1
             assert state.exists()
-        finally:
-            timer.cancel()
+    assert interruptions > 1
     whole = run(digits, tmp_path / "whole.pt")
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
