@@ -37,13 +37,14 @@ def task(
     )
 
 
-@pytest.mark.parametrize(("name", "images"), [("mnist-blur", 24), ("mnist-inpaint", 12), ("mnist-superres", 300)])
+@pytest.mark.parametrize(("name", "images"), [("mnist-blur", 9), ("mnist-inpaint", 3), ("mnist-superres", 40)])
 def test_batch_size_changes_no_result(name: str, images: int) -> None:
+    """Deblurring above all, whose steps turn a last bit into 1e-5."""
     reference = measure(task(name, images, 256)).values
     for batch_size in (1, 7):
         values = measure(task(name, images, batch_size)).values
         for key, value in reference.items():
-            assert values[key] == pytest.approx(value, rel=1e-6, abs=1e-6), key
+            assert values[key] == pytest.approx(value, rel=1e-6, abs=0), key
 
 
 def test_a_repeated_run_gives_the_same_bits() -> None:
@@ -58,7 +59,7 @@ def test_the_seed_matters_where_something_is_drawn() -> None:
 
 @pytest.mark.parametrize("name", ["mnist-blur", "mnist-inpaint", "mnist-superres"])
 def test_restored_images_beat_degraded_ones_on_every_metric(name: str) -> None:
-    values = measure(task(name, 200)).values
+    values = measure(task(name, 64)).values
     for method in ("sampled", "direct"):
         assert values[method, "SSIM", ""] > values["degraded", "SSIM", ""] + 0.1
         assert values[method, "RMSE", ""] < values["degraded", "RMSE", ""]
