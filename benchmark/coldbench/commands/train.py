@@ -98,6 +98,8 @@ def _train_classifier(entry: Entry, options: TrainOptions) -> tuple[torch.nn.Mod
 
         run = train_classifier(entry, options.data_root, watch)
     return run.network, {
+        "Training time": f"{run.seconds / 3600:.2f} hours",
+        "Final loss": f"{run.loss:.4f} (cross-entropy, mean of the last 100 steps)",
         "Test accuracy": f"{run.test_accuracy:.2%} of 10,000 images",
         "Machine": _machine(torch.device("cpu")),
     }
