@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
 from coldbench.degradations.base import Degradation, truncate_to_8_bit
 from coldbench.degradations.blur import ROUTINES, blur, gaussian_kernel
 from coldbench.degradations.inpaint import Inpainting
+from coldbench.degradations.noise import GaussianNoise, cosine_schedule
+from coldbench.degradations.snow import LEVELS, Snow, magnify
 from coldbench.degradations.superres import super_resolution
 from coldbench.errors import BadInput
 
@@ -27,6 +31,10 @@ DEGRADATIONS: dict[str, Degradation] = {
     },
     "inpaint-centred": Inpainting(image_size=S, timesteps=6, kernel_std=0.5, initial_mask=1, centred=True),
     "inpaint-random": Inpainting(image_size=S, timesteps=6, kernel_std=0.5, initial_mask=1),
+    "blur-discrete": blur(image_size=S, timesteps=6, routine="exponential", kernel_size=11, std=0.3, discrete=True),
+    "noise": GaussianNoise(image_size=S, timesteps=6, channels=3),
+    **{f"snow-{level}": Snow(image_size=S, timesteps=6, level=level) for level in LEVELS},
+    "snow-dimmed": Snow(image_size=S, timesteps=6, level=3, fix_brightness=False),
 }
 
 
@@ -62,8 +70,9 @@ def test_a_batch_may_mix_severities(degradation: Degradation, images: Tensor) ->
     torch.testing.assert_close(mixed[1:], degradation(images, degradation.timesteps, context)[1:], atol=1e-6, rtol=0)
 
 
-def test_draws_depend_on_seed_and_index_alone() -> None:
-    degradation = DEGRADATIONS["inpaint-random"]
+@pytest.mark.parametrize("name", ["inpaint-random", "noise", "snow-3"])
+def test_draws_depend_on_seed_and_index_alone(name: str) -> None:
+    degradation = DEGRADATIONS[name]
     together = degradation.draw(range(20), seed=3)
     assert together is not None
     alone = [degradation.draw([i], seed=3) for i in reversed(range(20))]
@@ -143,6 +152,52 @@ def test_mask_golden_values() -> None:
     row = large.products[100][63, [87, 95, 111]]
     torch.testing.assert_close(row, torch.tensor([0, 0.00138, 0.48554]), atol=5e-6, rtol=0)
     assert large.products[100].mean().item() == pytest.approx(0.52565, abs=5e-6)
+
+
+def test_discrete_blur_ends_in_the_channel_means(images: Tensor) -> None:
+    degradation = DEGRADATIONS["blur-discrete"]
+    means = images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    torch.testing.assert_close(degradation(images, 6), means, atol=1e-6, rtol=0)
+    assert (degradation(images, 5) - means).abs().max() > 0.01
+
+
+def test_cosine_schedule_golden_values() -> None:
+    """PROTOCOL 2.5."""
+    abar = cosine_schedule(200)[[0, 1, 99, 197, 198, 199]]
+    expected = torch.tensor([0.999745, 0.999369, 0.493844, 2.42855e-4, 6.07171e-5, 6.07164e-8])
+    torch.testing.assert_close(abar, expected, atol=0, rtol=1e-4)
+
+
+def test_noise_is_recovered_from_what_it_made(images: Tensor) -> None:
+    degradation = GaussianNoise(image_size=S, timesteps=6, channels=3)
+    z = degradation.draw(range(2), seed=0)
+    torch.testing.assert_close(degradation.noise_in(degradation(images, 4, z), images, 4), z, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "zoom"), [(32, 3.0), (32, 2.5), (64, 2.5), (128, 2.5)])
+def test_magnification_equals_scipy(size: int, zoom: float) -> None:
+    noise = np.random.default_rng(0).normal(size=(size, size))
+    crop = math.ceil(size / zoom)
+    top = (size - crop) // 2
+    magnified = ndimage.zoom(noise[top : top + crop, top : top + crop], zoom, order=1)
+    trim = (len(magnified) - size) // 2
+    expected = magnified[trim : trim + size, trim : trim + size]
+    np.testing.assert_allclose(magnify(torch.from_numpy(noise), zoom).numpy(), expected, atol=1e-12)
+
+
+def test_images_may_share_a_field_of_snow() -> None:
+    shared = Snow(image_size=S, timesteps=2, level=3, images_per_field=16).draw(range(14, 18), seed=0)
+    assert torch.equal(shared[0], shared[1])
+    assert torch.equal(shared[2], shared[3])
+    assert not torch.equal(shared[1], shared[2])
+
+
+def test_unlit_snow_whitens_the_image(images: Tensor) -> None:
+    field = torch.zeros(2, 2, S, S)
+    lit, dimmed = (DEGRADATIONS[name](images, 6, field) for name in ("snow-3", "snow-dimmed"))
+    torch.testing.assert_close(lit, images, atol=1e-6, rtol=0)
+    assert (dimmed >= images - 1e-6).all()
+    assert (dimmed - images).mean() > 0.1
 
 
 def test_discrete_inpainting_shows_the_network_256_levels(images: Tensor) -> None:

@@ -80,6 +80,8 @@ DEGRADATIONS = Registry(
     {
         "blur": "coldbench.degradations.blur:blur",
         "inpaint": "coldbench.degradations.inpaint:Inpainting",
+        "noise": "coldbench.degradations.noise:GaussianNoise",
+        "snow": "coldbench.degradations.snow:Snow",
         "superres": "coldbench.degradations.superres:super_resolution",
     },
 )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from coldbench.degradations.base import Degradation
+from coldbench.degradations.noise import GaussianNoise
 
 #: R(x_s, s) -> x0 estimate; s = 1..T counts the degradations the image has undergone.
 Restore = Callable[[Tensor, int], Tensor]
@@ -59,3 +60,18 @@ def improved_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, c
     """Algorithm 2: x_{s-1} = x_s - D(x0_hat, s) + D(x0_hat, s-1)."""
     harsher, milder = degradation.pair(x0_hat, s, context)
     return x - harsher + milder
+
+
+def shifted_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    """Algorithm 2 as the released snow code runs it: one severity too mild, and no last update (PROTOCOL 3)."""
+    return x if s == 1 else improved_step(degradation, x, x0_hat, s - 1, context)
+
+
+def estimated_noise_step(
+    degradation: GaussianNoise, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None
+) -> Tensor:
+    """Section 5.1, *estimated noise*: D(x0_hat, s-1) with the noise that x_s implies instead of the one it began with.
+
+    *Fixed noise* is ``improved_step`` with the starting noise as context.
+    """
+    return degradation(x0_hat, s - 1, degradation.noise_in(x, x0_hat, s))

@@ -22,7 +22,7 @@ ROUTINES: dict[str, tuple[Callable[[int, float], float], str]] = {
 
 
 def blur(
-    *, image_size: int, timesteps: int, routine: str, kernel_size: int = 11, std: float = 0.0
+    *, image_size: int, timesteps: int, routine: str, kernel_size: int = 11, std: float = 0.0, discrete: bool = False
 ) -> SeparableDegradation:
     """The paper's blurs: T successive convolutions with a truncated Gaussian.
 
@@ -33,6 +33,7 @@ def blur(
             ``exponential-reflect`` (CelebA); Table 5 uses ``exponential``.
         kernel_size: k, odd, in taps.
         std: kernel std in pixels (``constant``), or its growth rate a step (``exponential``).
+        discrete: the last step also replaces each channel by its mean, as blur generation does.
 
     Raises:
         BadInput: unknown routine, even kernel, or a kernel that the padding cannot serve.
@@ -42,14 +43,13 @@ def blur(
     if kernel_size % 2 == 0 or kernel_size // 2 >= image_size:
         raise BadInput(f"blur kernel size {kernel_size} must be odd and reach less than {image_size} pixels")
     schedule, padding = ROUTINES[routine]
-    return SeparableDegradation(
-        torch.stack(
-            [
-                convolution_matrix(gaussian_kernel(kernel_size, schedule(i, std)), image_size, padding)
-                for i in range(timesteps)
-            ]
-        )
-    )
+    steps = [
+        convolution_matrix(gaussian_kernel(kernel_size, schedule(i, std)), image_size, padding)
+        for i in range(timesteps)
+    ]
+    if discrete:
+        steps[-1] = torch.full_like(steps[-1], 1 / image_size) @ steps[-1]
+    return SeparableDegradation(torch.stack(steps))
 
 
 def gaussian_kernel(size: int, std: float) -> Tensor:
