@@ -75,3 +75,22 @@ def estimated_noise_step(
     *Fixed noise* is ``improved_step`` with the starting noise as context.
     """
     return degradation(x0_hat, s - 1, degradation.noise_in(x, x0_hat, s))
+
+
+def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
+    """DDPM ancestral sampling (Ho et al. 2020, Algorithm 2), with eps derived from the x0 estimate.
+
+    x_{s-1} = 1/sqrt(a) (x_s - (1 - a)/sqrt(1 - abar_s) eps) + sigma z, with a = abar_s / abar_{s-1} and
+    sigma^2 = 1 - a, the choice that is exact for unit-variance data. No noise is added at s = 1.
+
+    Args:
+        draw: s -> z, standard normal, shaped as the images; keyed by image, so that batches do not matter.
+    """
+
+    def step(degradation: GaussianNoise, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+        alpha = (degradation.scales(s, x)[0] / degradation.scales(s - 1, x)[0]) ** 2
+        noise = degradation.scales(s, x)[1]
+        mean = (x - (1 - alpha) / noise * degradation.noise_in(x, x0_hat, s)) / alpha.sqrt()
+        return mean if s == 1 else mean + (1 - alpha).sqrt() * draw(s)
+
+    return step
