@@ -40,8 +40,8 @@ def generate(variance: float, sampler: str) -> Tensor:
 @pytest.mark.parametrize(("sampler", "variance"), [("ddpm", 1.0), ("estimated-noise", 1.0), ("estimated-noise", 0.25)])
 def test_samples_have_the_mean_and_variance_of_the_data(sampler: str, variance: float) -> None:
     samples = generate(variance, sampler)
-    # Four standard errors of COUNT samples: 4 sqrt(v / n) for the mean, 4 v sqrt(2 / n) for the variance; and 2 % of the
-    # standard deviation for T = 400 steps instead of infinitely many.
+    # Four standard errors of COUNT samples: 4 sqrt(v / n) for the mean, 4 v sqrt(2 / n) for the variance; and 2 % of
+    # the standard deviation for T = 400 steps instead of infinitely many.
     assert samples.mean().item() == pytest.approx(MEAN, abs=4 * (variance / COUNT) ** 0.5 + 0.02 * variance**0.5)
     assert samples.var().item() == pytest.approx(variance, rel=4 * (2 / COUNT) ** 0.5 + 0.04)
 

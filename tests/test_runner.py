@@ -9,18 +9,27 @@ import pytest
 import torch
 
 from coldbench.checkpoints import Restorer, build_degradation, load_network
-from coldbench.datasets import mnist
+from coldbench.datasets import mnist, to_model_range
 from coldbench.degradations.superres import super_resolution
 from coldbench.errors import BadInput
 from coldbench.metrics.features import mnist_cnn
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.pixelwise import RMSE
+from coldbench.protocols import Protocol, find_protocol
 from coldbench.registry import find_entry
 from coldbench.runner import Task, batches, measure
+from coldbench.sampling import improved_step, sample
 
 CPU = torch.device("cpu")
+PAPER = Protocol("paper")
 
 
 def task(
-    name: str, images: int, batch_size: int = 64, methods: tuple[str, ...] = ("degraded", "sampled", "direct")
+    name: str,
+    images: int,
+    batch_size: int = 64,
+    methods: tuple[str, ...] = ("degraded", "sampled", "direct"),
+    protocol: Protocol = PAPER,
 ) -> Task:
     entry = find_entry(name)
     return Task(
@@ -29,6 +38,7 @@ def task(
         restore=Restorer(load_network(entry), CPU),
         features=[mnist_cnn(CPU)],
         methods=methods,
+        protocol=protocol,
         images=images,
         channels=1,
         seed=0,
@@ -107,3 +117,48 @@ def test_features_that_need_another_size_are_refused() -> None:
 def test_too_few_images_are_an_error() -> None:
     with pytest.raises(BadInput, match="MNIST has 10000 images, not 10001"):
         measure(task("mnist-superres", 10_001))
+
+
+def test_released_protocol_drops_the_first_image_and_scores_earlier_states() -> None:
+    """Against a literal run of the released evaluation on the same images."""
+    released = task("mnist-inpaint", 12, protocol=find_protocol("released", "inpaint"))
+    degradation, restore = released.degradation, released.restore
+    assert restore is not None
+    indices = range(1, 13)
+    x0 = to_model_range(released.source.load(indices, image_size=32, channels=1))
+    context = degradation.draw(indices, 0)
+    with torch.inference_mode():
+        x_T = degradation.observe(degradation(x0, 50, context))
+        direct = restore(x_T, 50)
+        late = x_T - degradation(direct, 50, context) + degradation(direct, 49, context)
+        last = sample(restore, degradation, x_T, context, improved_step).last_prediction
+    values = measure(released).values
+    for method, images in (("degraded", late), ("direct", direct), ("sampled", last)):
+        meter = RMSE()
+        meter.update((images + 1) / 2, (x0 + 1) / 2)
+        assert values[method, "RMSE", ""] == pytest.approx(meter.result(), rel=1e-5)
+
+
+def test_released_protocol_counts_left_over_images_as_zero_features() -> None:
+    entry = dataclasses.replace(
+        task("mnist-superres", 53, methods=("degraded",)), protocol=find_protocol("released", "blur")
+    )
+    pictures = to_model_range(entry.source.load(range(1, 54), image_size=32, channels=1))
+    sets = []
+    for images in (pictures, entry.degradation(pictures, 3)):
+        features = entry.features[0].extract((images + 1) / 2)
+        features[50:] = 0
+        statistics = FeatureStatistics()
+        statistics.update(features)
+        sets.append(statistics)
+    for batch_size in (7, 64):
+        values = measure(dataclasses.replace(entry, batch_size=batch_size)).values
+        assert values["degraded", "FD", "mnist-cnn"] == pytest.approx(frechet_distance(*sets), rel=1e-6)
+
+
+def test_protocols_by_name() -> None:
+    assert find_protocol("paper", "anything") == PAPER
+    with pytest.raises(BadInput, match="unknown protocol 'papers'"):
+        find_protocol("papers", "blur")
+    with pytest.raises(BadInput, match="no evaluation of 'noise'"):
+        find_protocol("released", "noise")

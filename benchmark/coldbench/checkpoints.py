@@ -17,9 +17,9 @@ from coldbench.files import sha256_of, write_atomically
 from coldbench.registry import DEGRADATIONS, NETWORKS, Entry, Registry
 
 
-def build_degradation(entry: Entry) -> Degradation:
-    """D of this entry, with the entry's settings."""
-    degradation: Degradation = _build(entry, DEGRADATIONS, entry.degradation)
+def build_degradation(entry: Entry, settings: Mapping[str, Any] | None = None) -> Degradation:
+    """D of this entry, with the entry's settings and, over them, those of a protocol."""
+    degradation: Degradation = _build(entry, DEGRADATIONS, {**entry.degradation, **(settings or {})})
     return degradation
 
 

@@ -76,6 +76,13 @@ def main() -> None:
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything drawn at random.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["paper", "released"]),
+    default="paper",
+    show_default=True,
+    help="The algorithms as printed, or the released code with its quirks.",
+)
 @data_root_option
 @click.option(
     "--output",

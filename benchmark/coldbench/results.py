@@ -19,8 +19,6 @@ from coldbench.files import write_text
 from coldbench.paths import PACKAGE
 
 SCHEMA_VERSION = 1
-#: Algorithms 1 and 2 as printed, in the configuration that reproduces the printed Degraded columns (PROTOCOL 6.0).
-PROTOCOL = "paper"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
-from coldbench.sampling import Restore, improved_step, sample
+from coldbench.protocols import Protocol
+from coldbench.sampling import Restore, sample
 
 #: Images kept for the picture of a run.
 GALLERY = 8
@@ -31,8 +32,9 @@ class Task:
         degradation: D, on ``device``.
         restore: R, on ``device``; None if only ``degraded`` is measured.
         features: the feature spaces of the Frechet distances; may be empty.
-        methods: of ``degraded``, ``sampled`` (Algorithm 2) and ``direct``.
-        images: N.
+        methods: of ``degraded``, ``sampled`` and ``direct``.
+        protocol: what exactly these are.
+        images: N, after those that the protocol skips.
         channels: C of the images.
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
@@ -44,6 +46,7 @@ class Task:
     restore: Restore | None
     features: Sequence[FeatureSpace]
     methods: Sequence[str]
+    protocol: Protocol
     images: int
     channels: int
     seed: int
@@ -82,18 +85,19 @@ def measure(task: Task, watch: Callable[[int], object] = lambda done: None) -> O
     check(task)
     started = time.perf_counter()
     restore = TimedRestore(task.restore, task.device)
-    originals = [FeatureStatistics() for _ in task.features]
+    originals = _FeatureMeters(task.features)
     meters = {method: _Meters(task.features) for method in task.methods}
     gallery: dict[str, Tensor] = {}
-    for indices in batches(task.images, task.batch_size):
-        x0, outputs = _restored_batch(task, restore, indices)
+    scored = task.images - task.protocol.zero_features(task.images)
+    for positions in batches(task.images, task.batch_size):
+        x0, outputs = _restored_batch(task, restore, positions)
         target = to_unit(x0)
-        for space, statistics in zip(task.features, originals, strict=True):
-            statistics.update(space.extract(target))
+        with_features = max(0, min(len(positions), scored - positions.start))
+        originals.update(target, with_features)
         for method, images in outputs.items():
-            meters[method].update(to_unit(images), target)
+            meters[method].update(to_unit(images), target, with_features)
         _collect(gallery, {"original": x0, **outputs})
-        watch(len(indices))
+        watch(len(positions))
     values = {
         (method, metric, features): value
         for method, meter in meters.items()
@@ -109,8 +113,11 @@ def check(task: Task) -> None:
         BadInput: too few images, or images that do not fit the network or a metric.
     """
     source, size = task.source, task.degradation.image_size
-    if task.images > source.count:
-        raise BadInput(f"{source.name} has {source.count} images, not {task.images}: lower --images")
+    available = source.count - task.protocol.skipped
+    if task.images > available:
+        raise BadInput(f"{source.name} has {available} images, not {task.images}: lower --images")
+    if task.images < 1:
+        raise BadInput(f"{source.name} has no image that protocol {task.protocol.name} scores")
     if task.features and task.images < 2:
         raise BadInput("a Frechet distance needs at least 2 images: give more, or --features none")
     if size < SSIM_TAPS:
@@ -151,41 +158,60 @@ class TimedRestore:
         return prediction
 
 
+class _FeatureMeters:
+    """The statistics of one set of images in every feature space."""
+
+    def __init__(self, spaces: Sequence[FeatureSpace]) -> None:
+        self.spaces = spaces
+        self.statistics = [FeatureStatistics() for _ in spaces]
+
+    def update(self, images: Tensor, scored: int) -> None:
+        """Take in a batch, of which only the first ``scored`` images count; the others' features are zeros."""
+        for space, statistics in zip(self.spaces, self.statistics, strict=True):
+            features = space.extract(images)
+            features[scored:] = 0
+            statistics.update(features)
+
+
 class _Meters:
     """All metrics of one method."""
 
     def __init__(self, spaces: Sequence[FeatureSpace]) -> None:
         self.pixelwise: dict[str, RMSE | SSIM] = {"SSIM": SSIM(), "RMSE": RMSE()}
-        self.spaces = spaces
-        self.statistics = [FeatureStatistics() for _ in spaces]
+        self.features = _FeatureMeters(spaces)
 
-    def update(self, prediction: Tensor, target: Tensor) -> None:
+    def update(self, prediction: Tensor, target: Tensor, with_features: int) -> None:
         for metric in self.pixelwise.values():
             metric.update(prediction, target)
-        for space, statistics in zip(self.spaces, self.statistics, strict=True):
-            statistics.update(space.extract(prediction))
+        self.features.update(prediction, with_features)
 
-    def results(self, originals: Sequence[FeatureStatistics]) -> dict[tuple[str, str], float]:
+    def results(self, originals: _FeatureMeters) -> dict[tuple[str, str], float]:
         values = {(name, ""): metric.result() for name, metric in self.pixelwise.items()}
         if not all(map(math.isfinite, values.values())):
             raise BadInput("a measured value is not finite: degradation or weights are unusable")
-        for space, statistics, original in zip(self.spaces, self.statistics, originals, strict=True):
+        ours, theirs = self.features.statistics, originals.statistics
+        for space, statistics, original in zip(self.features.spaces, ours, theirs, strict=True):
             values[space.metric, space.name] = frechet_distance(statistics, original)
         return values
 
 
-def _restored_batch(task: Task, restore: TimedRestore, indices: range) -> tuple[Tensor, dict[str, Tensor]]:
+def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tuple[Tensor, dict[str, Tensor]]:
     """The clean images of a batch and what each method makes of them, in [-1, 1]."""
-    degradation = task.degradation
+    degradation, protocol = task.degradation, task.protocol
+    indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
     pixels = task.source.load(indices, image_size=degradation.image_size, channels=task.channels)
     x0 = to_model_range(pixels.to(task.device))
     context = degradation.draw(indices, task.seed)
     context = context if context is None else context.to(task.device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
     outputs = {"degraded": x_T}
-    if "sampled" in task.methods:
-        restored = sample(restore, degradation, x_T, context, improved_step)
-        outputs |= {"direct": restored.direct, "sampled": restored.sampled}
+    if "sampled" in task.methods or (protocol.late_degraded and "degraded" in task.methods):
+        restored = sample(restore, degradation, x_T, context, protocol.step)
+        outputs = {
+            "degraded": restored.first_update if protocol.late_degraded else x_T,
+            "direct": restored.direct,
+            "sampled": restored.last_prediction if protocol.early_sampled else restored.sampled,
+        }
     elif "direct" in task.methods:
         outputs["direct"] = restore(x_T, degradation.timesteps)
     return x0, {method: images for method, images in outputs.items() if method in task.methods}

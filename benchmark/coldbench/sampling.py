@@ -12,6 +12,7 @@ from torch import Tensor
 
 from coldbench.degradations.base import Degradation
 from coldbench.degradations.noise import GaussianNoise
+from coldbench.errors import BadInput
 
 #: R(x_s, s) -> x0 estimate; s = 1..T counts the degradations the image has undergone.
 Restore = Callable[[Tensor, int], Tensor]
@@ -24,11 +25,13 @@ class Restored(NamedTuple):
 
     Attributes:
         direct: the first prediction R(x_T, T).
+        first_update: x_{T-1}, which the released code scores as Degraded in Tables 2 and 4.
         last_prediction: R(x_1, 1), which the released code scores in Tables 2-4.
         sampled: x_0 after the last update.
     """
 
     direct: Tensor
+    first_update: Tensor
     last_prediction: Tensor
     sampled: Tensor
 
@@ -43,12 +46,13 @@ def sample(restore: Restore, degradation: Degradation, x_T: Tensor, context: Ten
         context: what ``degradation.draw`` gave for these images.
         step: ``naive_step`` (Algorithm 1) or ``improved_step`` (Algorithm 2).
     """
-    x, direct, x0_hat = x_T, None, x_T
-    for s in range(degradation.timesteps, 0, -1):
+    T = degradation.timesteps
+    direct = x0_hat = restore(x_T, T)
+    first_update = x = step(degradation, x_T, x0_hat, T, context)
+    for s in range(T - 1, 0, -1):
         x0_hat = restore(x, s)
-        direct = x0_hat if direct is None else direct
         x = step(degradation, x, x0_hat, s, context)
-    return Restored(x0_hat if direct is None else direct, x0_hat, x)
+    return Restored(direct, first_update, x0_hat, x)
 
 
 def naive_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
@@ -67,14 +71,23 @@ def shifted_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, co
     return x if s == 1 else improved_step(degradation, x, x0_hat, s - 1, context)
 
 
-def estimated_noise_step(
-    degradation: GaussianNoise, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None
-) -> Tensor:
+def estimated_noise_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
     """Section 5.1, *estimated noise*: D(x0_hat, s-1) with the noise that x_s implies instead of the one it began with.
 
     *Fixed noise* is ``improved_step`` with the starting noise as context.
     """
-    return degradation(x0_hat, s - 1, degradation.noise_in(x, x0_hat, s))
+    return degradation(x0_hat, s - 1, _noise(degradation).noise_in(x, x0_hat, s))
+
+
+def _noise(degradation: Degradation) -> GaussianNoise:
+    """The degradation, if the hot samplers can use it.
+
+    Raises:
+        BadInput: it is not Gaussian noise.
+    """
+    if not isinstance(degradation, GaussianNoise):
+        raise BadInput("estimated noise and DDPM sample from Gaussian noise only")
+    return degradation
 
 
 def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
@@ -87,7 +100,8 @@ def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
         draw: s -> z, standard normal, shaped as the images; keyed by image, so that batches do not matter.
     """
 
-    def step(degradation: GaussianNoise, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    def step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+        degradation = _noise(degradation)
         alpha = (degradation.scales(s, x)[0] / degradation.scales(s - 1, x)[0]) ** 2
         noise = degradation.scales(s, x)[1]
         mean = (x - (1 - alpha) / noise * degradation.noise_in(x, x0_hat, s)) / alpha.sqrt()

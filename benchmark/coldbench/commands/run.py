@@ -20,6 +20,7 @@ from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
+from coldbench.protocols import find_protocol
 from coldbench.registry import DATASETS, FEATURES, Entry, did_you_mean, find_entry
 from coldbench.render import render, save_picture
 from coldbench.results import Cell
@@ -43,6 +44,7 @@ class RunOptions:
     dtype: str = "float32"
     batch_size: int = 64
     seed: int = 0
+    protocol: str = "paper"
     data_root: Path = Path("data")
     output: Path = Path("results/run")
     quiet: bool = False
@@ -104,7 +106,8 @@ def _prepare(row: Row, options: RunOptions) -> Prepared:
     except Missing as error:
         return Prepared(row, entry, None, dict.fromkeys(options.methods, str(error)))
     restore, missing = None, {}
-    restoring = [method for method in options.methods if method != "degraded"]
+    protocol = find_protocol(options.protocol, entry.degradation["name"])
+    restoring = [method for method in options.methods if protocol.involves_network(method)]
     if restoring:
         try:
             restore = Restorer(load_network(entry), device, getattr(torch, options.dtype))
@@ -115,11 +118,12 @@ def _prepare(row: Row, options: RunOptions) -> Prepared:
         return Prepared(row, entry, None, missing)
     task = Task(
         source=source,
-        degradation=build_degradation(entry).to(device),
+        degradation=build_degradation(entry, protocol.settings).to(device),
         restore=restore,
         features=_feature_spaces(row, options.features, device),
         methods=methods,
-        images=source.count if options.images is None else options.images,
+        protocol=protocol,
+        images=source.count - protocol.skipped if options.images is None else options.images,
         channels=entry.network["channels"],
         seed=options.seed,
         batch_size=options.batch_size,
@@ -185,7 +189,7 @@ def _run_row(item: Prepared, options: RunOptions) -> list[Cell]:
             features=features,
             value=value,
             features_sha256=hashes.get(features),
-            checkpoint_sha256=None if method == "degraded" else item.entry.sha256,
+            checkpoint_sha256=item.entry.sha256 if item.task.protocol.involves_network(method) else None,
         )
         for (method, metric, features), value in outcome.values.items()
     ]
@@ -209,7 +213,7 @@ def _facts(item: Prepared, options: RunOptions) -> dict[str, Any]:
         "degradation": item.entry.degradation["name"],
         "images": None,
         "seed": options.seed,
-        "protocol": results.PROTOCOL,
+        "protocol": options.protocol,
         "checkpoint": item.entry.name,
         "data": "",
         "data_sha256": None,

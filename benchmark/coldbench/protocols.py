@@ -1,0 +1,72 @@
+"""The two named protocols: the paper's, and the released code's with the quirks that move numbers (PROTOCOL 6.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from coldbench.errors import BadInput
+from coldbench.sampling import Step, improved_step, shifted_step
+
+NAMES = ("paper", "released")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a reconstruction table scores; the defaults are Algorithms 1 and 2 as printed.
+
+    Attributes:
+        name: as stored with every number.
+        late_degraded: Degraded is x_{T-1}, the image after one update, instead of x_T.
+        early_sampled: Sampled is the last prediction R(x_1) instead of x_0.
+        step: how Sampled goes from x_s to x_{s-1}.
+        skipped: images dropped at the start of the data set.
+        feature_batch: features are computed in batches of this size; the images that do not fill the last one count as
+            zero features. None: every image counts as it is.
+        settings: of the degradation, in the place of the registry's.
+    """
+
+    name: str
+    late_degraded: bool = False
+    early_sampled: bool = False
+    step: Step = improved_step
+    skipped: int = 0
+    feature_batch: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def involves_network(self, method: str) -> bool:
+        """Whether a network has a part in what this method shows."""
+        return method != "degraded" or self.late_degraded
+
+    def zero_features(self, images: int) -> int:
+        """How many zero vectors stand in for images that the feature batches leave over."""
+        return images % self.feature_batch if self.feature_batch else 0
+
+
+_RELEASED = Protocol("released", skipped=1, feature_batch=50)
+
+#: The released evaluation of each degradation family.
+RELEASED = {
+    "blur": _RELEASED,
+    "inpaint": replace(_RELEASED, late_degraded=True, early_sampled=True, settings={"centre_outside": True}),
+    "superres": replace(_RELEASED, early_sampled=True),
+    "snow": replace(
+        _RELEASED, late_degraded=True, early_sampled=True, step=shifted_step, settings={"images_per_field": 16}
+    ),
+}
+
+
+def find_protocol(name: str, degradation: str) -> Protocol:
+    """The protocol of this name for a degradation family of the registry.
+
+    Raises:
+        BadInput: unknown name, or a family that the released code does not evaluate.
+    """
+    if name not in NAMES:
+        raise BadInput(f"unknown protocol '{name}'; known: {', '.join(NAMES)}")
+    if name == "paper":
+        return Protocol("paper")
+    if degradation not in RELEASED:
+        raise BadInput(f"the released code has no evaluation of '{degradation}': use --protocol paper")
+    return RELEASED[degradation]
