@@ -126,10 +126,22 @@ def celeba(root: Path, *, train: bool = False) -> ImageSource:
     Raises:
         Missing: the folder is not there.
     """
-    path = root / "celeba-hq" / ("train" if train else "test")
+    return _dataset_folder("CelebA-HQ", root / "celeba-hq" / ("train" if train else "test"), name="CelebA")
+
+
+def afhq(root: Path, *, train: bool = False) -> ImageSource:
+    """AFHQ, one folder a split: ``root/afhq/train`` (all three classes) and ``root/afhq/test``.
+
+    Raises:
+        Missing: the folder is not there.
+    """
+    return _dataset_folder("AFHQ", root / "afhq" / ("train" if train else "test"), name="AFHQ")
+
+
+def _dataset_folder(title: str, path: Path, *, name: str) -> ImageSource:
     if not _image_files(path):
-        raise Missing(f"CelebA-HQ images are not at {path}: put them there, or give --data folder:PATH")
-    return folder_source(path, name="CelebA")
+        raise Missing(f"{title} images are not at {path}: put them there")
+    return folder_source(path, name=name)
 
 
 def open_source(spec: str) -> ImageSource:

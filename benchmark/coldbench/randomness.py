@@ -7,8 +7,11 @@ of processes and resuming change nothing.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch import Tensor
 
 
 def image_rng(seed: int, purpose: str, index: int) -> np.random.Generator:
@@ -22,3 +25,9 @@ def image_rng(seed: int, purpose: str, index: int) -> np.random.Generator:
     key = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:16]
     # The index is the counter's top word: each image owns 2^192 draws, and streams cannot overlap.
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"), counter=index << 192))
+
+
+def normal_images(indices: Sequence[int], seed: int, purpose: str, shape: Sequence[int]) -> Tensor:
+    """Standard normal numbers of ``shape`` for each image: float32 (B, *shape), on the CPU."""
+    draws = [image_rng(seed, purpose, i).standard_normal(tuple(shape), dtype=np.float32) for i in indices]
+    return torch.from_numpy(np.stack(draws))

@@ -13,7 +13,7 @@ import importlib.metadata
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,7 @@ DATASETS = Registry(
         "mnist": "coldbench.datasets:mnist",
         "cifar10": "coldbench.datasets:cifar10",
         "celeba": "coldbench.datasets:celeba",
+        "afhq": "coldbench.datasets:afhq",
     },
 )
 FEATURES = Registry(
@@ -112,6 +113,8 @@ class Entry:
         network: a name in ``NETWORKS`` under ``name``, and its arguments.
         degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments; empty for a classifier.
         training: the recipe, see ``coldbench.training.Recipe``.
+        start: of a generator, where it starts: a name in ``coldbench.starts.STARTS`` under ``name``, and what was fitted
+            to the training images; empty for everything else.
         weights: the .safetensors file; it may be absent.
         sha256: of that file; None where no weights are known.
         notes: what is open about it.
@@ -125,6 +128,7 @@ class Entry:
     weights: Path
     sha256: str | None = None
     notes: str = ""
+    start: dict[str, Any] = field(default_factory=dict)
 
 
 def load_entries() -> dict[str, Entry]:
@@ -176,6 +180,7 @@ def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
         "network": entry.network,
         "degradation": entry.degradation,
         "training": entry.training,
+        **({"start": entry.start} if entry.start else {}),
     }
     write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
 
@@ -186,6 +191,7 @@ _KEYS: dict[str, tuple[type, bool]] = {
     "network": (dict, False),
     "training": (dict, False),
     "degradation": (dict, True),
+    "start": (dict, True),
     "weights": (str, True),
     "sha256": (str, True),
     "notes": (str, True),
@@ -203,6 +209,7 @@ def _entry(name: str, spec: Any, path: Path) -> Entry:
         weights=path.parent / spec.get("weights", f"{name}.safetensors"),
         sha256=spec.get("sha256"),
         notes=spec.get("notes", ""),
+        start=spec.get("start", {}),
     )
 
 
@@ -218,7 +225,7 @@ def _check_entry(name: str, spec: Any, path: Path) -> None:
             raise BadInput(f"{where}: '{key}' must be a {'table' if kind is dict else 'string'}")
     for key in spec.keys() - _KEYS.keys():
         raise BadInput(f"{where} has an unknown key '{key}'")
-    for part in ("network", "degradation"):
+    for part in ("network", "degradation", "start"):
         if spec.get(part) and not isinstance(spec[part].get("name"), str):
             raise BadInput(f"{where}: '{part}' lacks its 'name'")
 

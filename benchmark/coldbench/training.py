@@ -24,10 +24,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coldbench.checkpoints import build_degradation, build_network
 from coldbench.datasets import ImageSource, to_model_range
-from coldbench.degradations.base import Degradation
+from coldbench.degradations.base import Degradation, truncate_to_8_bit
 from coldbench.errors import BadInput
 from coldbench.files import write_atomically
-from coldbench.randomness import image_rng
+from coldbench.randomness import image_rng, normal_images
 from coldbench.registry import Entry
 
 
@@ -42,6 +42,10 @@ class Recipe:
         ema: decay a step of the averaged weights, which are what is kept.
         dtype: of the network's arithmetic, ``float32`` or ``bfloat16`` (autocast). bfloat16 wipes out what a blurred
             image still holds.
+        eight_bit: degraded images are truncated to the 256 grey levels of a file before the network sees them, as the
+            paper trains its blur generators (PROTOCOL 2.1, *discrete*).
+        noise: std of white noise on the degraded images that the network sees, in units of [-1, 1]. A generator that
+            starts from noise of this size then meets images of the kind it was trained on, all the way.
         seed: of the initial weights, the batches and the severities.
     """
 
@@ -50,6 +54,8 @@ class Recipe:
     lr: float = 1e-3
     ema: float = 0.999
     dtype: str = "float32"
+    eight_bit: bool = False
+    noise: float = 0.0
     seed: int = 0
 
     @classmethod
@@ -68,7 +74,8 @@ class Recipe:
             raise BadInput(f"recipe of {entry.name}: {error}") from error
 
     def __post_init__(self) -> None:
-        in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1 and self.seed >= 0
+        in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1
+        in_range = in_range and self.noise >= 0 and self.seed >= 0
         if not in_range or self.dtype not in ("float32", "bfloat16"):
             raise BadInput(f"this recipe cannot be trained: {self}")
 
@@ -186,6 +193,10 @@ class _Run:
         context = self.degradation.draw(positions, self.recipe.seed)
         context = context if context is None else context.to(self.device)
         x_t = self.degradation.observe(self.degradation(x0, t + 1, context))
+        if self.recipe.eight_bit:
+            x_t = truncate_to_8_bit(x_t)
+        if self.recipe.noise:
+            x_t = x_t + self.recipe.noise * normal_images(positions, self.recipe.seed, "input-noise", x_t.shape[1:]).to(self.device)
         loss = (self._predict(forward, x_t, t) - x0).abs().mean()
         self.optimizer.zero_grad()
         loss.backward()

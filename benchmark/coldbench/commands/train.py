@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from coldbench.registry import DATASETS, Entry, find_entry, register_weights, us
 from coldbench.render import save_picture
 from coldbench.runner import GALLERY, to_unit
 from coldbench.sampling import improved_step, sample
+from coldbench.starts import fit_channel_means
 from coldbench.training import Progress, Recipe, can_compile, train
 
 
@@ -45,6 +47,7 @@ def train_checkpoint(options: TrainOptions) -> str:
     folder = options.output / entry.name
     write_text(folder / ".gitignore", "state.pt\n")
     network, facts = _train_restorer(entry, options, folder) if entry.degradation else _train_classifier(entry, options)
+    entry = replace(entry, start=_fitted(entry, options))
     weights = folder / f"{entry.name}.safetensors"
     sha256 = save_weights(network, weights)
     write_text(folder / "model-card.md", model_card(entry, facts, sha256))
@@ -58,6 +61,7 @@ def model_card(entry: Entry, facts: dict[str, str], sha256: str) -> str:
         "Data": entry.dataset,
         "Network": _listed(entry.network),
         "Degradation": _listed(entry.degradation),
+        "Start": _listed(entry.start),
         "Recipe": _listed(entry.training),
         **facts,
         "sha256": f"`{sha256}`",
@@ -87,6 +91,15 @@ def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[
         "Machine": _machine(device),
         "Final loss": f"{end.loss:.4f} (l1, mean of the last 100 steps)",
     }
+
+
+def _fitted(entry: Entry, options: TrainOptions) -> dict[str, Any]:
+    """The entry's start, fitted to the training images where it is one that is fitted."""
+    if entry.start.get("name") != "channel-means":
+        return entry.start
+    source: ImageSource = DATASETS[entry.dataset](options.data_root, train=True)
+    image_size, channels = build_degradation(entry).image_size, entry.network["channels"]
+    return {"name": "channel-means", **fit_channel_means(source, image_size=image_size, channels=channels)}
 
 
 def _train_classifier(entry: Entry, options: TrainOptions) -> tuple[torch.nn.Module, dict[str, str]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput
-from coldbench.randomness import image_rng
+from coldbench.randomness import normal_images
 
 
 class GaussianNoise(Degradation):
@@ -32,9 +31,7 @@ class GaussianNoise(Degradation):
 
     def draw(self, indices: Sequence[int], seed: int) -> Tensor:
         """z, float32 (B, C, S, S), standard normal."""
-        shape = (self.channels, self.image_size, self.image_size)
-        draws = [image_rng(seed, "noise", i).standard_normal(shape, dtype=np.float32) for i in indices]
-        return torch.from_numpy(np.stack(draws))
+        return normal_images(indices, seed, "noise", (self.channels, self.image_size, self.image_size))
 
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
         if context is None:
