@@ -40,15 +40,68 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How to measure, the same for every command that does."""
+    options: list[Callable[..., Any]] = [
+        click.option("--data", metavar="SPEC", help="Other images to restore: folder:PATH or npz:PATH."),
+        click.option(
+            "--features",
+            metavar="NAMES",
+            default="auto",
+            show_default=True,
+            help="Feature spaces of the Frechet distance; auto takes what is at hand; none skips it.",
+        ),
+        device_option,
+        click.option(
+            "--dtype",
+            type=click.Choice(["float32", "bfloat16"]),
+            default="float32",
+            show_default=True,
+            help="Of the network.",
+        ),
+        click.option(
+            "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result."
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Of everything drawn at random.",
+        ),
+        click.option(
+            "--protocol",
+            type=click.Choice(["paper", "released"]),
+            default="paper",
+            show_default=True,
+            help="The algorithms as printed, or the released code with its quirks.",
+        ),
+        data_root_option,
+        click.option(
+            "--format",
+            "style",
+            type=click.Choice(FORMATS),
+            default="markdown",
+            show_default=True,
+            help="Of stdout.",
+        ),
+        click.option("--quiet", is_flag=True, help="No progress on stderr."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="coldbench")
 def main() -> None:
     """Regenerate the tables of "Cold Diffusion: Inverting Arbitrary Image Transforms Without Noise".
 
     \b
-    coldbench run --table 1 --images 1000    Table 1 on 1,000 MNIST digits, beside the paper's numbers
-    coldbench list models                    what can be measured, and what is missing
-    coldbench train mnist-blur               make a checkpoint as the shipped one was made
+    coldbench run --table 1 --images 1000              Table 1 on 1,000 MNIST digits, beside the paper's numbers
+    coldbench compare fixed-noise estimated-noise      two methods, their difference and its interval
+    coldbench list models                              what can be measured, and what is missing
+    coldbench train mnist-blur                         make a checkpoint as the shipped one was made
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a check failed, 2 bad usage or bad
     input, 3 something needed is missing, 130 interrupted.
@@ -56,34 +109,15 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--table", required=True, metavar="1|2|3|all", help="Which table of the paper.")
+@click.option("--table", required=True, metavar="1|2|3|4|5|all", help="Which table of the paper.")
 @click.option("--rows", metavar="NAMES", help="Only these data sets, e.g. mnist,cifar10.")
+@click.option("--methods", metavar="NAMES", help="Only these, e.g. degraded or estimated-noise.  [default: all]")
 @click.option(
-    "--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="Only these columns."
+    "--images",
+    type=click.IntRange(min=2),
+    help="Only the first N images; in Table 5, how many to generate.  [default: all; 6400]",
 )
-@click.option("--images", type=click.IntRange(min=2), help="Only the first N images.  [default: all]")
-@click.option("--data", metavar="SPEC", help="Other images for the one selected row: folder:PATH or npz:PATH.")
-@click.option(
-    "--features",
-    metavar="NAMES",
-    default="auto",
-    show_default=True,
-    help="Feature spaces of the Frechet distance; auto takes what is at hand; none skips it.",
-)
-@device_option
-@click.option(
-    "--dtype", type=click.Choice(["float32", "bfloat16"]), default="float32", show_default=True, help="Of the network."
-)
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything drawn at random.")
-@click.option(
-    "--protocol",
-    type=click.Choice(["paper", "released"]),
-    default="paper",
-    show_default=True,
-    help="The algorithms as printed, or the released code with its quirks.",
-)
-@data_root_option
+@measuring_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
@@ -91,9 +125,7 @@ def main() -> None:
     show_default=True,
     help="Records, tables, pictures.",
 )
-@click.option("--format", "style", type=click.Choice(FORMATS), default="markdown", show_default=True, help="Of stdout.")
-@click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def run(table: str, rows: str | None, methods: str, features: str, style: str, **options: Any) -> None:
+def run(table: str, rows: str | None, methods: str | None, features: str, style: str, **options: Any) -> None:
     """Measure a table of the paper, the published numbers beside ours.
 
     \b
@@ -102,6 +134,7 @@ def run(table: str, rows: str | None, methods: str, features: str, style: str, *
       coldbench run --table all --images 1000 --format json
       coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
       coldbench run --table 3 --rows mnist --data folder:my_digits
+      coldbench run --table 5 --rows mnist --images 1000
 
     Rows whose data or weights are absent are shown as missing, with the command that supplies them. Every finished
     row is written to the output folder at once: table-N.json (records), table-N.md, pictures/.
@@ -112,11 +145,56 @@ def run(table: str, rows: str | None, methods: str, features: str, style: str, *
     request = RunOptions(
         table=table,
         rows=() if rows is None else _names("--rows", rows),
-        methods=_names("--methods", methods),
+        methods=() if methods is None else _names("--methods", methods),
         features=_names("--features", features),
         **options,
     )
     _print(render(measure_tables(request), style))
+
+
+@main.command()
+@click.argument("methods", nargs=-1, required=True, metavar="A B [C ...]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="The checkpoint, or one hot and one cold.  [default: mnist-noise, mnist-blur-generate or mnist-blur]",
+)
+@click.option(
+    "--images", type=click.IntRange(min=2), default=1000, show_default=True, help="How many to restore or generate."
+)
+@measuring_options
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("results/compare"),
+    show_default=True,
+    help="Records, tables, pictures.",
+)
+def compare(methods: tuple[str, ...], features: str, style: str, **options: Any) -> None:
+    """Compare methods A, B, ... on the same images, seeds and starting noise.
+
+    \b
+    Hot generation:   fixed-noise, estimated-noise, ddpm
+    Cold generation:  perfect-symmetry, broken-symmetry
+    Restoration:      naive (Algorithm 1), improved (Algorithm 2), direct, degraded
+
+    \b
+    Examples:
+      coldbench compare fixed-noise estimated-noise
+      coldbench compare perfect-symmetry broken-symmetry --images 500
+      coldbench compare estimated-noise broken-symmetry
+      coldbench compare naive improved direct --model mnist-superres
+
+    Prints each difference with its 95 % interval, and who is better where that interval excludes zero. The record,
+    the table and a picture with one row a method go to the output folder.
+    """
+    from coldbench.commands.compare import CompareOptions, compare_methods
+    from coldbench.comparison import render
+
+    request = CompareOptions(methods=methods, features=_names("--features", features), **options)
+    _print(render(compare_methods(request), style))
 
 
 @main.command("list")

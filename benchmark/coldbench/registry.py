@@ -113,8 +113,8 @@ class Entry:
         network: a name in ``NETWORKS`` under ``name``, and its arguments.
         degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments; empty for a classifier.
         training: the recipe, see ``coldbench.training.Recipe``.
-        start: of a generator, where it starts: a name in ``coldbench.starts.STARTS`` under ``name``, and what was fitted
-            to the training images; empty for everything else.
+        start: of a generator, what it starts from (``noise`` or ``channel-means``) under ``name``, and what was fitted
+            to the training images (see ``coldbench.starts``); empty for everything else.
         weights: the .safetensors file; it may be absent.
         sha256: of that file; None where no weights are known.
         notes: what is open about it.

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from coldbench.files import write_atomically
 from coldbench.results import Cell, as_row, to_json
-from coldbench.tables import TABLES
+from coldbench.tables import OURS, TABLES
 
 ABSENT = "-"
-_DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
+DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
 
 
 def render(cells: Sequence[Cell], style: str) -> str:
@@ -36,8 +36,8 @@ def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for cell in cells:
             if (cell.metric, cell.features if cell.metric == "FD" else "") != (metric, features):
                 continue
-            line = lines.setdefault((cell.dataset, cell.method.capitalize()), {})
-            decimals = _DECIMALS[metric]
+            line = lines.setdefault((_title(cell), cell.method.capitalize()), {})
+            decimals = DECIMALS[metric]
             line[_heading(metric, features)] = ABSENT if cell.value is None else f"{cell.value:.{decimals}f}"
             if metric != "FD":
                 line[f"{metric} (paper)"] = _published(cell)
@@ -45,9 +45,15 @@ def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return frame.fillna(ABSENT).reset_index()
 
 
+def _title(cell: Cell) -> str:
+    return f"{cell.dataset} (ours)" if cell.note == OURS else cell.dataset
+
+
 def _columns(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     spaces = sorted({cell.features for cell in cells if cell.metric == "FD"})
-    return [("FID", ""), *(("FD", space) for space in spaces), ("SSIM", ""), ("RMSE", "")]
+    measured = {cell.metric for cell in cells}
+    columns = [("FID", ""), *(("FD", space) for space in spaces), ("SSIM", ""), ("RMSE", "")]
+    return [column for column in columns if column[0] in measured]
 
 
 def _heading(metric: str, features: str) -> str:
@@ -62,9 +68,12 @@ def _published(cell: Cell) -> str:
 
 
 def _render_table(cells: Sequence[Cell], style: str) -> str:
-    frame = to_frame(cells)
     title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
-    notes = _notes(cells)
+    return print_frame(to_frame(cells), title, _notes(cells), style)
+
+
+def print_frame(frame: pd.DataFrame, title: str, notes: Sequence[str], style: str) -> str:
+    """A frame whose first two columns are names, as ``markdown``, ``latex`` or ``html``, with its title and notes."""
     if style == "html":
         items = "".join(f"<li>{note}</li>" for note in map(_escape, notes))
         return f"<h2>{title}</h2>\n{frame.to_html(index=False, border=0)}\n<ul>{items}</ul>\n"
@@ -82,15 +91,16 @@ def _alignment(frame: pd.DataFrame) -> tuple[str, ...]:
 def _notes(cells: Sequence[Cell]) -> list[str]:
     """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
     notes = {
-        f"{cell.dataset}: {cell.images} images of {cell.data}, seed {cell.seed}, protocol {cell.protocol}, "
+        f"{_title(cell)}: {cell.images} {_images(cell)}, seed {cell.seed}, protocol {cell.protocol}, "
         f"{cell.checkpoint}{_short_hash(cell, cells)}, {cell.dtype} on {cell.device}": None
         for cell in cells
         if cell.status == "measured"
     }
+    notes |= {f"{_title(cell)}: {OURS}": None for cell in cells if cell.note == OURS}
     notes |= {
         f"* {cell.dataset}, {cell.method} {cell.metric} as printed in the paper: {cell.note}": None
         for cell in cells
-        if cell.note
+        if cell.note and cell.published is not None
     }
     reasons: dict[tuple[str, str], list[str]] = {}
     for cell in cells:
@@ -104,9 +114,14 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
     return list(notes)
 
 
+def _images(cell: Cell) -> str:
+    generated = TABLES[cell.table].rows[0].generates
+    return f"generated images against the {cell.data}" if generated else f"images of {cell.data}"
+
+
 def _short_hash(cell: Cell, cells: Sequence[Cell]) -> str:
     """Of the row's network: its degraded cells have none, but the row is one measurement."""
-    hashes = [c.checkpoint_sha256 for c in cells if c.dataset == cell.dataset and c.checkpoint_sha256]
+    hashes = [c.checkpoint_sha256 for c in cells if c.checkpoint == cell.checkpoint and c.checkpoint_sha256]
     return f" ({hashes[0][:12]})" if hashes else ""
 
 
@@ -126,9 +141,9 @@ def save_picture(gallery: Mapping[str, Tensor], path: Path, *, scale: int = 3) -
         path: the .png file, written atomically.
         scale: screen pixels an image pixel.
     """
-    margin, gap = 80, 4
     rows = [[_picture(image, scale) for image in images] for images in gallery.values()]
     width, height = rows[0][0].size
+    margin, gap = max(80, 12 + 6 * max(map(len, gallery))), 4
     canvas = Image.new("RGB", (margin + len(rows[0]) * (width + gap), len(rows) * (height + gap)), "white")
     draw = ImageDraw.Draw(canvas)
     for y, (label, row) in enumerate(zip(gallery, rows, strict=True)):

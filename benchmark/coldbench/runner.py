@@ -15,9 +15,10 @@ from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.jackknife import Estimate, Grouped, estimate
 from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
 from coldbench.protocols import Protocol
-from coldbench.sampling import Restore, sample
+from coldbench.sampling import Restore, naive_step, sample
 
 #: Images kept for the picture of a run.
 GALLERY = 8
@@ -25,20 +26,21 @@ GALLERY = 8
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that one measurement depends on.
+    """Everything that the measurement of restored images depends on.
 
     Attributes:
         source: the images; the first ``images`` of them are used.
         degradation: D, on ``device``.
         restore: R, on ``device``; None if only ``degraded`` is measured.
         features: the feature spaces of the Frechet distances; may be empty.
-        methods: of ``degraded``, ``sampled`` and ``direct``.
+        methods: of ``degraded``, ``sampled``, ``direct`` and ``naive``.
         protocol: what exactly these are.
         images: N, after those that the protocol skips.
         channels: C of the images.
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
+        groups: of images, for intervals (see ``metrics.jackknife``); 1 for none.
     """
 
     source: ImageSource
@@ -52,6 +54,7 @@ class Task:
     seed: int
     batch_size: int
     device: torch.device
+    groups: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,21 @@ class Outcome:
     """What one measurement gave.
 
     Attributes:
-        values: (method, metric, features) -> number; ``features`` is empty but for Frechet distances.
-        gallery: ``original`` and each method -> the first images (n, C, S, S) in [0, 1].
+        estimates: (method, metric, features) -> number; ``features`` is empty but for Frechet distances.
+        gallery: ``original``, where there are any, and each method -> the first images (n, C, S, S) in [0, 1].
         seconds: wall time of the whole loop and of the metrics' results.
         network_seconds: of that, inside the network's forward.
     """
 
-    values: Mapping[tuple[str, str, str], float]
+    estimates: Mapping[tuple[str, str, str], Estimate]
     gallery: Mapping[str, Tensor]
     seconds: float
     network_seconds: float
+
+    @property
+    def values(self) -> dict[tuple[str, str, str], float]:
+        """The bare numbers."""
+        return {key: each.value for key, each in self.estimates.items()}
 
 
 @torch.inference_mode()
@@ -85,25 +93,25 @@ def measure(task: Task, watch: Callable[[int], object] = lambda done: None) -> O
     check(task)
     started = time.perf_counter()
     restore = TimedRestore(task.restore, task.device)
-    originals = _FeatureMeters(task.features)
-    meters = {method: _Meters(task.features) for method in task.methods}
+    originals = FeatureMeters(task.features, task.groups)
+    meters = {method: _Meters(task.features, task.groups) for method in task.methods}
     gallery: dict[str, Tensor] = {}
     scored = task.images - task.protocol.zero_features(task.images)
     for positions in batches(task.images, task.batch_size):
         x0, outputs = _restored_batch(task, restore, positions)
         target = to_unit(x0)
         with_features = max(0, min(len(positions), scored - positions.start))
-        originals.update(target, with_features)
+        originals.update(positions, target, with_features)
         for method, images in outputs.items():
-            meters[method].update(to_unit(images), target, with_features)
-        _collect(gallery, {"original": x0, **outputs})
+            meters[method].update(positions, to_unit(images), target, with_features)
+        collect(gallery, {"original": target, **{method: to_unit(images) for method, images in outputs.items()}})
         watch(len(positions))
-    values = {
-        (method, metric, features): value
+    estimates = {
+        (method, metric, features): found
         for method, meter in meters.items()
-        for (metric, features), value in meter.results(originals).items()
+        for (metric, features), found in meter.results(originals).items()
     }
-    return Outcome(values, gallery, time.perf_counter() - started, restore.seconds)
+    return Outcome(estimates, gallery, time.perf_counter() - started, restore.seconds)
 
 
 def check(task: Task) -> None:
@@ -118,16 +126,25 @@ def check(task: Task) -> None:
         raise BadInput(f"{source.name} has {available} images, not {task.images}: lower --images")
     if task.images < 1:
         raise BadInput(f"{source.name} has no image that protocol {task.protocol.name} scores")
-    if task.features and task.images < 2:
-        raise BadInput("a Frechet distance needs at least 2 images: give more, or --features none")
+    check_features(task.features, task.images, size)
     if size < SSIM_TAPS:
         raise BadInput(f"SSIM needs images of {SSIM_TAPS} pixels or more, not {size}")
-    for space in task.features:
-        if space.image_size not in (None, size):
-            raise BadInput(
-                f"{space.name} takes images of {space.image_size} pixels, not {size}: choose other --features"
-            )
     source.load([0], image_size=size, channels=task.channels)
+
+
+def check_features(spaces: Sequence[FeatureSpace], images: int, image_size: int) -> None:
+    """Whether these feature spaces can score that many images of that size.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if spaces and images < 2:
+        raise BadInput("a Frechet distance needs at least 2 images: give more, or --features none")
+    for space in spaces:
+        if space.image_size not in (None, image_size):
+            raise BadInput(
+                f"{space.name} takes images of {space.image_size} pixels, not {image_size}: choose other --features"
+            )
 
 
 def batches(count: int, batch_size: int) -> Iterator[range]:
@@ -158,41 +175,42 @@ class TimedRestore:
         return prediction
 
 
-class _FeatureMeters:
+class FeatureMeters:
     """The statistics of one set of images in every feature space."""
 
-    def __init__(self, spaces: Sequence[FeatureSpace]) -> None:
+    def __init__(self, spaces: Sequence[FeatureSpace], groups: int) -> None:
         self.spaces = spaces
-        self.statistics = [FeatureStatistics() for _ in spaces]
+        self.statistics = [Grouped(FeatureStatistics, groups) for _ in spaces]
 
-    def update(self, images: Tensor, scored: int) -> None:
-        """Take in a batch, of which only the first ``scored`` images count; the others' features are zeros."""
+    def update(self, positions: range, images: Tensor, scored: int | None = None) -> None:
+        """Take in a batch; of the images after the first ``scored``, if that is given, the features are zeros."""
         for space, statistics in zip(self.spaces, self.statistics, strict=True):
             features = space.extract(images)
-            features[scored:] = 0
-            statistics.update(features)
+            if scored is not None:
+                features[scored:] = 0
+            statistics.update(positions, features)
 
 
 class _Meters:
     """All metrics of one method."""
 
-    def __init__(self, spaces: Sequence[FeatureSpace]) -> None:
-        self.pixelwise: dict[str, RMSE | SSIM] = {"SSIM": SSIM(), "RMSE": RMSE()}
-        self.features = _FeatureMeters(spaces)
+    def __init__(self, spaces: Sequence[FeatureSpace], groups: int) -> None:
+        self.ssim, self.rmse = Grouped(SSIM, groups), Grouped(RMSE, groups)
+        self.features = FeatureMeters(spaces, groups)
 
-    def update(self, prediction: Tensor, target: Tensor, with_features: int) -> None:
-        for metric in self.pixelwise.values():
-            metric.update(prediction, target)
-        self.features.update(prediction, with_features)
+    def update(self, positions: range, prediction: Tensor, target: Tensor, with_features: int) -> None:
+        self.ssim.update(positions, prediction, target)
+        self.rmse.update(positions, prediction, target)
+        self.features.update(positions, prediction, with_features)
 
-    def results(self, originals: _FeatureMeters) -> dict[tuple[str, str], float]:
-        values = {(name, ""): metric.result() for name, metric in self.pixelwise.items()}
-        if not all(map(math.isfinite, values.values())):
+    def results(self, originals: FeatureMeters) -> dict[tuple[str, str], Estimate]:
+        estimates = {("SSIM", ""): estimate(SSIM.result, self.ssim), ("RMSE", ""): estimate(RMSE.result, self.rmse)}
+        if not all(math.isfinite(each.value) for each in estimates.values()):
             raise BadInput("a measured value is not finite: degradation or weights are unusable")
         ours, theirs = self.features.statistics, originals.statistics
         for space, statistics, original in zip(self.features.spaces, ours, theirs, strict=True):
-            values[space.metric, space.name] = frechet_distance(statistics, original)
-        return values
+            estimates[space.metric, space.name] = estimate(frechet_distance, statistics, original)
+        return estimates
 
 
 def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tuple[Tensor, dict[str, Tensor]]:
@@ -204,22 +222,32 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tupl
     context = degradation.draw(indices, task.seed)
     context = context if context is None else context.to(task.device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
+    outputs = _outputs(task, restore, x_T, context)
+    return x0, {method: outputs[method] for method in task.methods}
+
+
+def _outputs(task: Task, restore: TimedRestore, x_T: Tensor, context: Tensor | None) -> dict[str, Tensor]:
+    """At least the methods of the task, as images in [-1, 1]."""
+    degradation, protocol, methods = task.degradation, task.protocol, task.methods
     outputs = {"degraded": x_T}
-    if "sampled" in task.methods or (protocol.late_degraded and "degraded" in task.methods):
+    if "sampled" in methods or (protocol.late_degraded and "degraded" in methods):
         restored = sample(restore, degradation, x_T, context, protocol.step)
-        outputs = {
+        outputs |= {
             "degraded": restored.first_update if protocol.late_degraded else x_T,
             "direct": restored.direct,
             "sampled": restored.last_prediction if protocol.early_sampled else restored.sampled,
         }
-    elif "direct" in task.methods:
+    if "naive" in methods:
+        restored = sample(restore, degradation, x_T, context, naive_step)
+        outputs |= {"direct": restored.direct, "naive": restored.sampled}
+    if "direct" in methods and "direct" not in outputs:
         outputs["direct"] = restore(x_T, degradation.timesteps)
-    return x0, {method: images for method, images in outputs.items() if method in task.methods}
+    return outputs
 
 
-def _collect(gallery: dict[str, Tensor], images: Mapping[str, Tensor]) -> None:
-    """Keep the first ``GALLERY`` images of each kind."""
+def collect(gallery: dict[str, Tensor], images: Mapping[str, Tensor]) -> None:
+    """Keep the first ``GALLERY`` images of each kind, in [0, 1]."""
     for name, batch in images.items():
         kept = gallery.get(name, batch[:0].cpu())
         if len(kept) < GALLERY:
-            gallery[name] = torch.cat((kept, to_unit(batch[: GALLERY - len(kept)]).cpu()))
+            gallery[name] = torch.cat((kept, batch[: GALLERY - len(kept)].cpu()))

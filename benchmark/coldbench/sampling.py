@@ -105,6 +105,6 @@ def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
         alpha = (degradation.scales(s, x)[0] / degradation.scales(s - 1, x)[0]) ** 2
         noise = degradation.scales(s, x)[1]
         mean = (x - (1 - alpha) / noise * degradation.noise_in(x, x0_hat, s)) / alpha.sqrt()
-        return mean if s == 1 else mean + (1 - alpha).sqrt() * draw(s)
+        return mean if s == 1 else mean + (1 - alpha).sqrt() * draw(s).to(x.device)
 
     return step

@@ -5,7 +5,7 @@ A start is drawn image by image: the batch it is drawn in, its order and its dev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ def noise_start(indices: Sequence[int], seed: int, shape: Sequence[int]) -> Tens
 
 
 def constant_start(
-    fit: dict[str, Any], symmetry_noise: float, indices: Sequence[int], seed: int, shape: Sequence[int]
+    fit: Mapping[str, Any], symmetry_noise: float, indices: Sequence[int], seed: int, shape: Sequence[int]
 ) -> Tensor:
     """Cold diffusion's x_T: constant images with channel means from the fitted Gaussian, plus a little white noise.
 
@@ -50,7 +50,7 @@ def constant_start(
     return constant + symmetry_noise * normal_images(indices, seed, "symmetry", shape)
 
 
-def _gaussian(fit: dict[str, Any], channels: int) -> tuple[Tensor, Tensor]:
+def _gaussian(fit: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
     """Mean (C,) and a factor L (C, C) of the covariance L L^T, float64."""
     try:
         mean = torch.tensor(fit["mean"], dtype=torch.float64)

@@ -196,7 +196,8 @@ class _Run:
         if self.recipe.eight_bit:
             x_t = truncate_to_8_bit(x_t)
         if self.recipe.noise:
-            x_t = x_t + self.recipe.noise * normal_images(positions, self.recipe.seed, "input-noise", x_t.shape[1:]).to(self.device)
+            noise = normal_images(positions, self.recipe.seed, "input-noise", x_t.shape[1:])
+            x_t = x_t + self.recipe.noise * noise.to(self.device)
         loss = (self._predict(forward, x_t, t) - x0).abs().mean()
         self.optimizer.zero_grad()
         loss.backward()

@@ -1,0 +1,161 @@
+"""``coldbench compare``: several methods on the same images, seeds and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import click
+from torch import Tensor
+from tqdm import tqdm
+
+from coldbench import results
+from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare
+from coldbench.comparison import Comparison, Setting, Side, render
+from coldbench.devices import device_name
+from coldbench.errors import BadInput, Missing
+from coldbench.files import write_text
+from coldbench.generation import GENERATORS
+from coldbench.metrics.jackknife import GROUPS
+from coldbench.registry import did_you_mean, find_entry
+from coldbench.render import save_picture
+from coldbench.runner import Outcome
+
+#: What restores images, by the names of the paper's Figure 2 -> what the runner calls it.
+RESTORERS = {"degraded": "degraded", "direct": "direct", "naive": "naive", "improved": "sampled"}
+#: The model of each kind of method, where none is named: generators by what they start from.
+DEFAULT_MODELS = {"": "mnist-blur", "noise": "mnist-noise", "channel-means": "mnist-blur-generate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(Settings):
+    """A request to compare; see ``coldbench compare --help``."""
+
+    methods: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    output: Path = Path("results/compare")
+    groups: int = GROUPS
+
+
+def compare_methods(options: CompareOptions) -> list[Comparison]:
+    """Measure every method, pair by pair; write record, table and picture.
+
+    Raises:
+        BadInput: unknown or incomparable methods, or models that do not fit them.
+        Missing: data or weights that they need.
+    """
+    methods_of = _by_kind(options.methods)
+    models = _models(options.models, tuple(methods_of))
+    check_writable(options.output)
+    prepared = {kind: _prepare(models[kind], methods, options) for kind, methods in methods_of.items()}
+    outcomes = {kind: _measure(item, options) for kind, item in prepared.items()}
+    sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
+    comparisons = _compare(sides, options)
+    stem = options.output / "-vs-".join(options.methods)
+    for style, suffix in (("json", ".json"), ("markdown", ".md")):
+        write_text(stem.with_name(stem.name + suffix), render(comparisons, style))
+    save_picture(_gallery(sides), stem.with_name(f"{stem.name}.png"))
+    return comparisons
+
+
+def _by_kind(methods: tuple[str, ...]) -> dict[str, list[str]]:
+    """The methods of each kind: ``""`` restores, the others are what a generator starts from."""
+    kinds: dict[str, list[str]] = {}
+    known = [*RESTORERS, *GENERATORS]
+    for method in methods:
+        if method not in known:
+            raise BadInput(f"unknown method '{method}'{did_you_mean(method, known)}")
+        kinds.setdefault(GENERATORS[method].start if method in GENERATORS else "", []).append(method)
+    if len(set(methods)) < len(methods) or len(methods) == 1:
+        raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
+    if "" in kinds and len(kinds) > 1:
+        raise BadInput("methods that restore images and methods that make new ones have nothing to be compared by")
+    return kinds
+
+
+def _models(names: tuple[str, ...], kinds: tuple[str, ...]) -> dict[str, str]:
+    """The checkpoint of each kind of method: the one named that has the kind's start, or the default."""
+    models = {kind: DEFAULT_MODELS[kind] for kind in kinds}
+    for name in names:
+        start = find_entry(name).start.get("name", "")
+        kind = "" if "" in kinds else start
+        if kind not in kinds:
+            raise BadInput(f"--model {name} serves none of these methods")
+        models[kind] = name
+    datasets = {find_entry(name).dataset for name in models.values()}
+    if len(datasets) > 1:
+        raise BadInput(f"models of different data sets cannot be compared: {', '.join(sorted(datasets))}")
+    return models
+
+
+def _prepare(model: str, methods: list[str], options: CompareOptions) -> Prepared:
+    internal = [RESTORERS.get(method, method) for method in methods]
+    if methods[0] in RESTORERS and "degraded" not in internal:
+        internal.append("degraded")  # for the picture
+    item = prepare(find_entry(model), internal, options)
+    for reason in item.missing.values():
+        raise Missing(reason)
+    return item
+
+
+def _measure(item: Prepared, options: CompareOptions) -> Outcome:
+    assert item.measure is not None  # nothing is missing
+    with tqdm(total=item.images, desc=item.entry.name, unit="img", disable=options.quiet) as bar:
+        outcome = item.measure(bar.update)
+    if not options.quiet:
+        click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
+    return outcome
+
+
+def _compare(sides: Mapping[str, tuple[Prepared, Outcome]], options: CompareOptions) -> list[Comparison]:
+    first, outcome = next(iter(sides.values()))
+    setting = Setting(
+        images=first.images,
+        seed=options.seed,
+        protocol=options.protocol,
+        data=first.data,
+        data_sha256=first.data_sha256,
+        device=device_name(first.device),
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        versions=results.versions(),
+        revision=results.revision(),
+    )
+    hashes = {space.name: space.sha256 for space in first.features}
+    metrics = dict.fromkeys((metric, features) for _, metric, features in outcome.estimates)
+    return [
+        Comparison(
+            metric=metric,
+            features=features,
+            features_sha256=hashes.get(features),
+            a=_side(a, *sides[a], metric, features),
+            b=_side(b, *sides[b], metric, features),
+            setting=setting,
+        )
+        for metric, features in sorted(metrics)
+        for a, b in combinations(options.methods, 2)
+    ]
+
+
+def _side(method: str, item: Prepared, outcome: Outcome, metric: str, features: str) -> Side:
+    internal = RESTORERS.get(method, method)
+    return Side(
+        method=method,
+        estimate=outcome.estimates[internal, metric, features],
+        task=item.entry.name,
+        checkpoint=item.entry.name,
+        checkpoint_sha256=item.entry.sha256 if internal in item.networked else None,
+    )
+
+
+def _gallery(sides: Mapping[str, tuple[Prepared, Outcome]]) -> dict[str, Tensor]:
+    """One row a method, under the originals where there are any."""
+    pictures: dict[str, Tensor] = {}
+    for method, (_, outcome) in sides.items():
+        for label in ("original", "degraded"):
+            if label in outcome.gallery:
+                pictures.setdefault(label, outcome.gallery[label])
+        pictures[method] = outcome.gallery[RESTORERS.get(method, method)]
+    return pictures

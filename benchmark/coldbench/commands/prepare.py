@@ -1,0 +1,244 @@
+"""From the options of a command to a measurement that is ready to run, shared by ``run`` and ``compare``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from coldbench.checkpoints import Restorer, build_degradation, load_network
+from coldbench.datasets import ImageSource, open_source
+from coldbench.devices import choose_device
+from coldbench.errors import BadInput, Missing
+from coldbench.files import write_text
+from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
+from coldbench.metrics.features import FID_FEATURES, FeatureSpace
+from coldbench.protocols import find_protocol
+from coldbench.references import training_reference
+from coldbench.registry import DATASETS, FEATURES, Entry
+from coldbench.runner import Outcome, Task, check, measure
+
+NO_INCEPTION = "no Inception weights: coldbench fetch inception"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to measure: what ``coldbench run`` and ``coldbench compare`` have in common; see their ``--help``."""
+
+    images: int | None = None
+    data: str | None = None
+    features: tuple[str, ...] = ("auto",)
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int = 64
+    seed: int = 0
+    protocol: str = "paper"
+    data_root: Path = Path("data")
+    quiet: bool = False
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A measurement with one checkpoint, ready to run.
+
+    Attributes:
+        entry: the checkpoint.
+        missing: method -> why it cannot be measured, and how to mend that.
+        methods: those that can.
+        networked: of these, those in which the network has a part.
+        measure: runs them; None if there are none. Takes a function that is told of every finished batch.
+        images: N.
+        data, data_sha256: the images restored, or those that generated ones are compared with.
+        features: the feature spaces.
+        device: where it runs.
+    """
+
+    entry: Entry
+    missing: Mapping[str, str]
+    methods: tuple[str, ...] = ()
+    networked: tuple[str, ...] = ()
+    measure: Callable[[Callable[[int], object]], Outcome] | None = None
+    images: int = 0
+    data: str = ""
+    data_sha256: str | None = None
+    features: Sequence[FeatureSpace] = field(default_factory=tuple)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+
+def prepare(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+    """Load all that these methods need; what is absent becomes a reason, what is wrong an error.
+
+    Raises:
+        BadInput: methods, images or weights that do not fit.
+        Missing: something asked for by name is absent: a device, a feature space.
+    """
+    if all(method in GENERATORS for method in methods):
+        return _prepare_generation(entry, methods, settings)
+    return _prepare_restoration(entry, methods, settings)
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before the measuring, not after."""
+    probe = folder / f".writable-{os.getpid()}"
+    write_text(probe, "")
+    probe.unlink()
+
+
+def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+    device = choose_device(settings.device)
+    try:
+        source = _source(entry, settings)
+    except Missing as error:
+        return Prepared(entry, dict.fromkeys(methods, str(error)))
+    protocol = find_protocol(settings.protocol, entry.degradation["name"])
+    networked = [method for method in methods if protocol.involves_network(method)]
+    restore, missing = _restorer(entry, networked, settings, device)
+    possible = tuple(method for method in methods if method not in missing)
+    if not possible:
+        return Prepared(entry, missing)
+    task = Task(
+        source=source,
+        degradation=build_degradation(entry, protocol.settings).to(device),
+        restore=restore,
+        features=_feature_spaces(entry.dataset, settings.features, device),
+        methods=possible,
+        protocol=protocol,
+        images=source.count - protocol.skipped if settings.images is None else settings.images,
+        channels=entry.network["channels"],
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        device=device,
+        groups=settings.groups,
+    )
+    check(task)
+    return Prepared(
+        entry=entry,
+        missing=missing,
+        methods=possible,
+        networked=tuple(networked),
+        measure=partial(measure, task),
+        images=task.images,
+        data=source.name,
+        data_sha256=source.digest,
+        features=task.features,
+        device=device,
+    )
+
+
+def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+    for method in methods:
+        if GENERATORS[method].start != entry.start.get("name"):
+            raise BadInput(f"{method} generates from {GENERATORS[method].start}, and {entry.name} does not")
+    if settings.data:
+        raise BadInput("--data gives images to restore, but these methods generate")
+    device = choose_device(settings.device)
+    restore, missing = _restorer(entry, methods, settings, device)
+    if restore is None:
+        return Prepared(entry, missing)
+    spaces = _feature_spaces(entry.dataset, settings.features, device)
+    if not spaces:
+        reason = NO_INCEPTION if settings.features == ("auto",) else "generated images have no metric without features"
+        return Prepared(entry, dict.fromkeys(methods, reason))
+    degradation, channels = build_degradation(entry).to(device), entry.network["channels"]
+    take_reference = partial(
+        training_reference,
+        entry.dataset,
+        data_root=settings.data_root,
+        image_size=degradation.image_size,
+        channels=channels,
+        device=device,
+        progress=_bar(f"Reference of {entry.dataset}", settings),
+    )
+    try:
+        references = {space.name: take_reference(space) for space in spaces}
+    except Missing as error:
+        return Prepared(entry, dict.fromkeys(methods, str(error)))
+    task = Generation(
+        degradation=degradation,
+        start=entry.start,
+        restore=restore,
+        features=spaces,
+        references={name: reference.statistics for name, reference in references.items()},
+        methods=methods,
+        images=PAPER_IMAGES if settings.images is None else settings.images,
+        channels=channels,
+        seed=settings.seed,
+        batch_size=settings.batch_size,
+        device=device,
+        groups=settings.groups,
+    )
+    check_generation(task)
+    reference = next(iter(references.values()))
+    return Prepared(
+        entry=entry,
+        missing={},
+        methods=tuple(methods),
+        networked=tuple(methods),
+        measure=partial(generate, task),
+        images=task.images,
+        data=reference.name,
+        data_sha256=reference.digest,
+        features=spaces,
+        device=device,
+    )
+
+
+def _bar(label: str, settings: Settings) -> Callable[[int, int], None]:
+    """A progress bar for (done, total); it shows itself at the first call."""
+    bars: list[tqdm] = []
+
+    def progress(done: int, of: int) -> None:
+        if not bars:
+            bars.append(tqdm(total=of, desc=label, unit="img", disable=settings.quiet))
+        bars[0].update(done - bars[0].n)
+        if done == of:
+            bars.pop().close()
+
+    return progress
+
+
+def _restorer(
+    entry: Entry, methods: Sequence[str], settings: Settings, device: torch.device
+) -> tuple[Restorer | None, dict[str, str]]:
+    """The network, if these methods need one; and why, if they need one that is not there."""
+    if not methods:
+        return None, {}
+    try:
+        return Restorer(load_network(entry), device, getattr(torch, settings.dtype)), {}
+    except Missing as error:
+        return None, dict.fromkeys(methods, str(error))
+
+
+def _source(entry: Entry, settings: Settings) -> ImageSource:
+    if settings.data:
+        return open_source(settings.data)
+    source: ImageSource = DATASETS[entry.dataset](settings.data_root)
+    return source
+
+
+def _feature_spaces(dataset: str, names: tuple[str, ...], device: torch.device) -> list[FeatureSpace]:
+    """The feature spaces asked for; ``auto`` is Inception where its weights are, and the digits' own on MNIST."""
+    if names == ("none",):
+        return []
+    if names != ("auto",):
+        return [_feature_space(name, device) for name in names]
+    spaces = []
+    for name in (FID_FEATURES, "mnist-cnn") if dataset == "mnist" else (FID_FEATURES,):
+        try:
+            spaces.append(_feature_space(name, device))
+        except Missing:
+            continue
+    return spaces
+
+
+@cache
+def _feature_space(name: str, device: torch.device) -> FeatureSpace:
+    """Loaded once for all rows."""
+    space: FeatureSpace = FEATURES[name](device)
+    return space

@@ -1,0 +1,162 @@
+"""Two methods beside each other: the record of a comparison, its verdict and its table."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from coldbench.metrics.jackknife import Difference, Estimate, difference
+from coldbench.render import ABSENT, DECIMALS, print_frame
+
+#: All other metrics are better where they are lower.
+HIGHER_IS_BETTER = frozenset({"SSIM"})
+
+
+@dataclass(frozen=True)
+class Side:
+    """One method of a comparison, and what it was measured with.
+
+    Attributes:
+        method: its name.
+        estimate: the metric, with replicates.
+        task: what must be equal for images to be paired: checkpoint and start.
+        checkpoint, checkpoint_sha256: of its network; no hash where none took part.
+    """
+
+    method: str
+    estimate: Estimate
+    task: str
+    checkpoint: str
+    checkpoint_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What both sides have in common: see ``results.Cell`` for each."""
+
+    images: int
+    seed: int
+    protocol: str
+    data: str
+    data_sha256: str | None
+    device: str
+    dtype: str
+    batch_size: int
+    versions: dict[str, str]
+    revision: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """b against a in one metric.
+
+    Attributes:
+        metric, features, features_sha256: what was measured; ``features`` is empty but for Frechet distances.
+        a, b: the methods.
+        outcome: b - a, with its interval.
+        setting: on what.
+    """
+
+    metric: str
+    features: str
+    features_sha256: str | None
+    a: Side
+    b: Side
+    setting: Setting
+
+    @property
+    def paired(self) -> bool:
+        """Whether both methods started from the same images or the same noise."""
+        return self.a.task == self.b.task
+
+    @property
+    def outcome(self) -> Difference:
+        """b - a, with its 95 % interval."""
+        return difference(self.a.estimate, self.b.estimate, paired=self.paired)
+
+    @property
+    def verdict(self) -> str:
+        """Who is better, in words; empty where the interval does not exclude zero."""
+        outcome = self.outcome
+        if not outcome.excludes_zero:
+            return ""
+        b_wins = (outcome.value > 0) == (self.metric in HIGHER_IS_BETTER)
+        return f"{(self.b if b_wins else self.a).method} is better"
+
+
+def render(comparisons: Sequence[Comparison], style: str) -> str:
+    """Comparisons in one of ``tables.FORMATS``; JSON and CSV hold one object or line each, in full precision."""
+    if style == "json":
+        return json.dumps([_record(each) for each in comparisons], indent=1, allow_nan=False) + "\n"
+    if style == "csv":
+        return pd.DataFrame([_record(each) for each in comparisons]).drop(columns="versions").to_csv(index=False)
+    frame = pd.DataFrame([_line(each) for each in comparisons])
+    methods = dict.fromkeys(side.method for each in comparisons for side in (each.a, each.b))
+    return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(comparisons), style)
+
+
+def _line(comparison: Comparison) -> dict[str, str]:
+    metric, outcome = comparison.metric, comparison.outcome
+    decimals = DECIMALS[metric]
+    low_high = outcome.interval
+    return {
+        "Metric": f"FD[{comparison.features}]" if metric == "FD" else metric,
+        "A, B": f"{comparison.a.method}, {comparison.b.method}",
+        "A": _with_error(comparison.a.estimate, decimals),
+        "B": _with_error(comparison.b.estimate, decimals),
+        "B - A": f"{outcome.value:+.{decimals}f}",
+        "95 % interval": ABSENT if low_high is None else f"{low_high[0]:+.{decimals}f} to {low_high[1]:+.{decimals}f}",
+        "Verdict": comparison.verdict,
+    }
+
+
+def _with_error(estimate: Estimate, decimals: int) -> str:
+    """The value, with half the width of its interval."""
+    interval = estimate.interval()
+    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{decimals}f}"
+    return f"{estimate.value:.{decimals}f}{half}"
+
+
+def _notes(comparisons: Sequence[Comparison]) -> list[str]:
+    setting = comparisons[0].setting
+    sides = {side.method: side for each in comparisons for side in (each.a, each.b)}
+    models = {side.checkpoint: (side.checkpoint_sha256 or "")[:12] for side in sides.values() if side.checkpoint_sha256}
+    notes = [
+        f"{setting.images} images, {setting.data}, seed {setting.seed}, protocol {setting.protocol}, "
+        f"{', '.join(f'{name} ({sha})' for name, sha in models.items())}, {setting.dtype} on {setting.device}",
+        "95 % intervals by a delete-a-group jackknife; a difference is that of B and A on the same images and noise"
+        + ("" if all(each.paired for each in comparisons) else ", or, across tasks, of independent ones"),
+        "no verdict: the interval includes zero, so these images show no difference",
+    ]
+    return notes if any(not each.verdict for each in comparisons) else notes[:-1]
+
+
+def _record(comparison: Comparison) -> dict[str, object]:
+    """Flat, with every identity."""
+    outcome = comparison.outcome
+    sides = {
+        f"{field}_{name}": value
+        for name, side in (("a", comparison.a), ("b", comparison.b))
+        for field, value in (
+            ("method", side.method),
+            ("value", side.estimate.value),
+            ("interval", side.estimate.interval()),
+            ("checkpoint", side.checkpoint),
+            ("checkpoint_sha256", side.checkpoint_sha256),
+        )
+    }
+    return {
+        "metric": comparison.metric,
+        "features": comparison.features,
+        "features_sha256": comparison.features_sha256,
+        **sides,
+        "difference": outcome.value,
+        "difference_interval": outcome.interval,
+        "paired": outcome.paired,
+        "verdict": comparison.verdict,
+        **dataclasses.asdict(comparison.setting),
+    }

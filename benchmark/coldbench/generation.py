@@ -1,0 +1,152 @@
+"""Images from nothing: the generators of Section 5, and their Frechet distance to the training images (Table 5)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coldbench.degradations.base import Degradation
+from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.jackknife import estimate
+from coldbench.randomness import normal_images
+from coldbench.runner import FeatureMeters, Outcome, TimedRestore, batches, check_features, collect, to_unit
+from coldbench.sampling import Restore, Step, ddpm_step, estimated_noise_step, improved_step, sample
+from coldbench.starts import constant_start, noise_start
+
+#: Images of each cell of Table 5 (PROTOCOL 5.5).
+PAPER_IMAGES = 6400
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One way to generate.
+
+    Attributes:
+        start: what x_T is, the ``name`` of a registry entry's ``start``: ``noise`` (hot) or ``channel-means`` (cold).
+        step: (image indices, seed, their shape) -> how to go from x_s to x_{s-1}.
+        symmetry_noise: std of the white noise on a constant start, in units of [-1, 1].
+    """
+
+    start: str
+    step: Callable[[Sequence[int], int, Sequence[int]], Step]
+    symmetry_noise: float = 0.0
+
+
+def _ddpm(indices: Sequence[int], seed: int, shape: Sequence[int]) -> Step:
+    return ddpm_step(lambda s: normal_images(indices, seed, f"ddpm-{s}", shape))
+
+
+#: Every generator by the name that Table 5 and ``coldbench compare`` know it by.
+GENERATORS = {
+    "fixed-noise": Generator("noise", lambda *image: improved_step),
+    "estimated-noise": Generator("noise", lambda *image: estimated_noise_step),
+    "ddpm": Generator("noise", _ddpm),
+    "perfect-symmetry": Generator("channel-means", lambda *image: improved_step),
+    "broken-symmetry": Generator("channel-means", lambda *image: improved_step, symmetry_noise=0.002),
+}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Everything that the measurement of generated images depends on.
+
+    Attributes:
+        degradation: D, on ``device``.
+        start: of the registry entry.
+        restore: R, on ``device``.
+        features: the feature spaces of the Frechet distances; may be empty.
+        references: feature space -> the statistics of the training images there.
+        methods: names in ``GENERATORS``, all with this start.
+        images: N.
+        channels: C of the images.
+        seed: of everything drawn at random.
+        batch_size: images at a time; changes no result.
+        device: where to compute.
+        groups: of images, for intervals (see ``metrics.jackknife``); 1 for none.
+    """
+
+    degradation: Degradation
+    start: Mapping[str, Any]
+    restore: Restore
+    features: Sequence[FeatureSpace]
+    references: Mapping[str, FeatureStatistics]
+    methods: Sequence[str]
+    images: int
+    channels: int
+    seed: int
+    batch_size: int
+    device: torch.device
+    groups: int = 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, S, S)."""
+        return self.channels, self.degradation.image_size, self.degradation.image_size
+
+
+@torch.inference_mode()
+def generate(task: Generation, watch: Callable[[int], object] = lambda done: None) -> Outcome:
+    """Generate N images with each method, and compare them with the training images.
+
+    Args:
+        task: what to measure.
+        watch: called after each batch with its number of images.
+
+    Raises:
+        BadInput: a feature space that does not take these images, or a start that was not fitted.
+    """
+    check_generation(task)
+    started = time.perf_counter()
+    restore = TimedRestore(task.restore, task.device)
+    meters = {method: FeatureMeters(task.features, task.groups) for method in task.methods}
+    gallery: dict[str, Tensor] = {}
+    for positions in batches(task.images, task.batch_size):
+        for method, meter in meters.items():
+            images = as_file(to_unit(_generated(task, restore, method, positions)))
+            meter.update(positions, images)
+            collect(gallery, {method: images})
+        watch(len(positions))
+    estimates = {
+        (method, space.metric, space.name): estimate(partial(frechet_distance, task.references[space.name]), statistics)
+        for method, meter in meters.items()
+        for space, statistics in zip(meter.spaces, meter.statistics, strict=True)
+    }
+    return Outcome(estimates, gallery, time.perf_counter() - started, restore.seconds)
+
+
+def check_generation(task: Generation) -> None:
+    """Find out what can be found out before the loop.
+
+    Raises:
+        BadInput: see ``generate``.
+    """
+    check_features(task.features, task.images, task.degradation.image_size)
+    for method in task.methods:
+        _start(task, GENERATORS[method], range(1))
+
+
+def as_file(images: Tensor) -> Tensor:
+    """Images as an 8-bit file keeps them, which is what Table 5 scores: clamped to [0, 1] and rounded."""
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+def _generated(task: Generation, restore: TimedRestore, method: str, positions: range) -> Tensor:
+    """x_0 of these images, in [-1, 1]."""
+    generator = GENERATORS[method]
+    x_T = _start(task, generator, positions).to(task.device)
+    step = generator.step(positions, task.seed, task.shape)
+    # Hot diffusion's context is the noise it starts from; blur has none and ignores it.
+    return sample(restore, task.degradation, x_T, x_T, step).sampled
+
+
+def _start(task: Generation, generator: Generator, positions: range) -> Tensor:
+    if generator.start == "noise":
+        return noise_start(positions, task.seed, task.shape)
+    return constant_start(task.start, generator.symmetry_noise, positions, task.seed, task.shape)

@@ -1,0 +1,129 @@
+"""What generated images are compared with: the feature statistics of a data set's training images.
+
+They are taken once and kept, so that Table 5 needs no training images afterwards; those of MNIST ship.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from coldbench.datasets import ImageSource, to_model_range
+from coldbench.errors import BadInput, Missing
+from coldbench.files import write_atomically
+from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.frechet import FeatureStatistics
+from coldbench.paths import home, shipped
+from coldbench.registry import DATASETS
+from coldbench.runner import batches, to_unit
+
+_BATCH = 100
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The training images, as one feature space sees them.
+
+    Attributes:
+        name: of the set, for tables.
+        digest: SHA-256 of the images' files.
+        features_sha256: of the extractor.
+        statistics: of the features.
+    """
+
+    name: str
+    digest: str
+    features_sha256: str
+    statistics: FeatureStatistics
+
+
+def training_reference(
+    dataset: str,
+    space: FeatureSpace,
+    data_root: Path,
+    *,
+    image_size: int,
+    channels: int,
+    device: torch.device,
+    progress: Callable[[int, int], object] = lambda done, of: None,
+) -> Reference:
+    """The reference of a data set in a feature space: kept, shipped, or taken now from the training images and kept.
+
+    Args:
+        dataset: a name in ``DATASETS``.
+        space: the feature space.
+        data_root: where the training images are; where they are absent, what was kept must do.
+        image_size, channels: of the images, after the paper's transform.
+        device: of the feature space.
+        progress: called with the number of images done and their total.
+
+    Raises:
+        Missing: neither statistics nor images.
+        BadInput: a damaged file of statistics.
+    """
+    name = f"{dataset}-train-{image_size}-{space.name}.safetensors"
+    source = _present(dataset, data_root)
+    for path in (home() / "statistics" / name, shipped("models", "statistics", name)):
+        kept = _load(path) if path.exists() else None
+        # Statistics of another extractor or of other images are no reference.
+        if kept and kept.features_sha256 == space.sha256 and (source is None or kept.digest == source.digest):
+            return kept
+    source = source or DATASETS[dataset](data_root, train=True)  # says what is missing
+    load = partial(source.load, image_size=image_size, channels=channels)
+    statistics = _take(load, source.count, space, device, progress)
+    taken = Reference(f"{source.name} training images", source.digest, space.sha256, statistics)
+    _save(taken, home() / "statistics" / name)
+    return taken
+
+
+def _present(dataset: str, data_root: Path) -> ImageSource | None:
+    try:
+        source: ImageSource = DATASETS[dataset](data_root, train=True)
+        return source
+    except Missing:
+        return None
+
+
+@torch.inference_mode()
+def _take(
+    load: Callable[[range], Tensor],
+    count: int,
+    space: FeatureSpace,
+    device: torch.device,
+    progress: Callable[[int, int], object],
+) -> FeatureStatistics:
+    statistics = FeatureStatistics()
+    for positions in batches(count, _BATCH):
+        statistics.update(space.extract(to_unit(to_model_range(load(positions).to(device)))))
+        progress(positions.stop, count)
+    return statistics
+
+
+def _save(reference: Reference, path: Path) -> None:
+    tensors = {"mean": reference.statistics.mean, "scatter": reference.statistics.scatter.contiguous()}
+    facts = {
+        "name": reference.name,
+        "digest": reference.digest,
+        "features_sha256": reference.features_sha256,
+        "count": str(reference.statistics.count),
+    }
+    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+
+
+def _load(path: Path) -> Reference:
+    statistics = FeatureStatistics()
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = file.metadata()
+            statistics.mean, statistics.scatter = file.get_tensor("mean"), file.get_tensor("scatter")
+        statistics.count = int(facts["count"])
+        return Reference(facts["name"], facts["digest"], facts["features_sha256"], statistics)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(f"{path} holds no feature statistics: {error}; delete it") from error
