@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from PIL import Image
 
 from coldbench.registry import find_entry
 from coldbench.tables import METHODS
+from tests.helpers import assert_one_clear_line, coldbench
 
 FIELDS = {
     "table", "dataset", "degradation", "method", "metric", "features", "value", "published", "images", "seed",
@@ -26,20 +28,8 @@ FIELDS = {
 }  # fmt: skip
 
 
-def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "coldbench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
-
-
 def run_table(tmp_path: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return coldbench("run", "--table", "3", "--output", tmp_path / "out", *arguments)
-
-
-def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, message: str) -> None:
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert message in done.stderr.splitlines()[-1]
-    assert done.stdout == ""
 
 
 def test_help_answers_at_once_and_has_examples() -> None:
@@ -47,7 +37,7 @@ def test_help_answers_at_once_and_has_examples() -> None:
     done = coldbench("--help")
     assert time.monotonic() - started < 1
     assert "coldbench run --table 1 --images 1000" in done.stdout
-    for command in ("run", "list", "train", "fetch"):
+    for command in ("run", "compare", "list", "train", "fetch"):
         assert "Example" in coldbench(command, "--help").stdout or command == "list"
 
 
@@ -130,7 +120,7 @@ def test_listings() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--table", "7"), "unknown table '7'; known: 1, 2, 3, all"),
+        (("--table", "7"), "unknown table '7'; known: 1, 2, 3, 4, 5, all"),
         (("--rows", "mnits"), "unknown row 'mnits'; did you mean mnist?"),
         (("--methods", "smapled"), "unknown method 'smapled'; did you mean sampled?"),
         (("--features", "vgg"), "unknown feature 'vgg'"),
@@ -228,12 +218,19 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     assert peaks[1] < 1.05 * peaks[0]
 
 
-def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path) -> None:
+@pytest.fixture
+def training_digits(tmp_path: Path) -> np.ndarray:
+    """Sixty images of noise where MNIST's training images belong."""
     digits = np.random.default_rng(0).integers(0, 256, (60, 28, 28), dtype=np.uint8)
     header = np.array([0x803, 60, 28, 28], ">i4").tobytes()
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + digits.tobytes()))
+    return digits
+
+
+@pytest.mark.usefixtures("training_digits")
+def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path) -> None:
     registry = own_home / "models" / "registry.toml"
     registry.parent.mkdir()
     registry.write_text(
@@ -253,6 +250,31 @@ def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home:
     used = {cell["checkpoint_sha256"] for cell in cells if cell["method"] == "sampled" and cell["value"] is not None}
     assert used == {find_entry("mnist-superres").sha256}
     assert find_entry("mnist-superres").weights == (folder / "mnist-superres.safetensors").resolve()
+
+
+def test_a_trained_generator_carries_its_start_and_needs_no_data_any_more(
+    tmp_path: Path, own_home: Path, training_digits: np.ndarray
+) -> None:
+    registry = own_home / "models" / "registry.toml"
+    registry.parent.mkdir()
+    registry.write_text(
+        '[mnist-blur-generate]\ndataset = "mnist"\nstart = { name = "channel-means" }\n'
+        'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
+        'degradation = { name = "blur", image_size = 32, timesteps = 3, routine = "exponential", discrete = true }\n'
+        "training = { steps = 2, batch_size = 4, noise = 0.002 }\n"
+    )
+    where = ("--data-root", tmp_path / "data", "--output", tmp_path / "runs")
+    done = coldbench("train", "mnist-blur-generate", *where, "--no-compile")
+    assert done.returncode == 0, done.stderr
+    start = find_entry("mnist-blur-generate").start
+    # The 28-pixel images are stretched to 32, which moves a mean by its edges alone.
+    assert start["mean"] == pytest.approx([training_digits.mean() / 255 * 2 - 1], abs=0.02)
+    shutil.rmtree(tmp_path / "data")
+    table = ("run", "--table", "5", "--rows", "mnist", "--methods", "broken-symmetry", "--images", "20")
+    done = coldbench(*table, "--output", tmp_path / "out", "--format", "json")
+    cells = {cell["metric"]: cell for cell in json.loads(done.stdout)}
+    assert cells["FD"]["value"] > 0
+    assert (cells["FD"]["images"], cells["FD"]["data"]) == (20, "MNIST training images")
 
 
 def test_train_without_data_says_what_to_fetch(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from coldbench.datasets import ImageSource, array_source, mnist
 from coldbench.errors import BadInput
 from coldbench.registry import Entry
-from coldbench.training import Progress, Recipe, train
+from coldbench.training import Progress, Recipe, _Run, train
 
 CPU = torch.device("cpu")
 ENTRY = Entry(
@@ -94,6 +94,25 @@ def test_loss_falls(digits: ImageSource, tmp_path: Path) -> None:
 def test_another_seed_gives_other_weights(digits: ImageSource, tmp_path: Path) -> None:
     other = dataclasses.replace(ENTRY, training=ENTRY.training | {"seed": 1})
     assert run(digits, tmp_path / "a.pt").loss != run(digits, tmp_path / "b.pt", other).loss
+
+
+@pytest.mark.parametrize("inputs", [{"noise": 0.5}, {"eight_bit": True}])
+def test_what_the_network_sees_is_the_recipe_s(inputs: dict[str, object], digits: ImageSource, tmp_path: Path) -> None:
+    """Training sees noisy or truncated images where asked to, and the same ones each time."""
+    seen: list[torch.Tensor] = []
+    entry = dataclasses.replace(ENTRY, training={"steps": 1, "batch_size": 4, **inputs})
+    plain = dataclasses.replace(ENTRY, training={"steps": 1, "batch_size": 4})
+    for each in (plain, entry, entry):
+        training = _Run(each, digits, CPU)
+        training.update(lambda x, t, net=training.network: (seen.append(x), net(x, t))[1], np.arange(4))
+    difference = seen[1] - seen[0]
+    assert torch.equal(seen[1], seen[2])
+    if "noise" in inputs:
+        assert difference.std().item() == pytest.approx(0.5, rel=0.1)
+    else:
+        levels = (seen[1] + 1) / 2 * 255
+        torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
+        assert 0 < difference.abs().max() < 2 / 255
 
 
 def test_a_state_of_another_recipe_is_refused(digits: ImageSource, tmp_path: Path) -> None:
