@@ -94,7 +94,7 @@ def test_the_command_leaves_record_table_and_picture(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("style", ["markdown", "latex", "csv", "html", "json"])
 def test_formats(style: str, tmp_path: Path) -> None:
-    arguments = ("--model", "mnist-superres", "--images", "16", "--format", style, "--quiet", "--output", tmp_path)
+    arguments = ("--model", "mnist-superres", "--images", "2", "--format", style, "--quiet", "--output", tmp_path)
     done = coldbench("compare", "degraded", "direct", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert {"markdown": "| SSIM", "latex": "\\toprule", "csv": "SSIM,", "html": "<td>SSIM</td>", "json": "["}[
@@ -114,6 +114,9 @@ def test_formats(style: str, tmp_path: Path) -> None:
         (("naive", "imporved"), "did you mean improved?"),
         (("naive", "ddpm"), "nothing to be compared by"),
         (("naive", "direct", "--model", "mnist-blurr"), "did you mean mnist-blur"),
+        (("naive", "direct", "--model", "mnist-cnn"), "--model mnist-cnn serves none of these methods"),
+        (("naive", "direct", "--model", "mnist-blur", "--model", "mnist-snow"), "mnist-snow is one too many"),
+        (("ddpm", "fixed-noise", "--features", "none"), "no metric without features"),
         (("fixed-noise", "ddpm", "--model", "mnist-blur"), "--model mnist-blur serves none of these methods"),
         (("fixed-noise", "broken-symmetry", "--model", "celeba-noise"), "different data sets"),
     ],

@@ -221,3 +221,15 @@ def test_discrete_inpainting_shows_the_network_256_levels(images: Tensor) -> Non
 def test_wrong_settings_are_refused(make: object, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         make()  # type: ignore[operator]
+
+
+def test_snow_of_a_whole_trajectory_is_the_snow_of_each_step(images: Tensor) -> None:
+    snow = Snow(image_size=32, timesteps=6, level=3)
+    fields = snow.draw(range(len(images)), 0)
+    layers = snow.expand(fields)
+    assert layers is not None
+    assert layers.shape == (len(images), 6, 1, 32, 32)
+    for s in range(7):
+        torch.testing.assert_close(snow(images, s, layers), snow(images, s, fields), atol=1e-6, rtol=0)
+    each = torch.tensor([2, 5])
+    torch.testing.assert_close(snow(images, each, layers), snow(images, each, fields), atol=1e-6, rtol=0)

@@ -8,17 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
-from coldbench.datasets import array_source, to_model_range
+from coldbench.commands import prepare as prepare_module
+from coldbench.commands.prepare import Settings, prepare
+from coldbench.datasets import array_source, mnist, to_model_range
 from coldbench.degradations.blur import blur
 from coldbench.degradations.noise import GaussianNoise
 from coldbench.errors import BadInput, Missing
 from coldbench.generation import GENERATORS, Generation, as_file, generate
-from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics import features
+from coldbench.metrics.features import FeatureSpace, mnist_cnn
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.references import training_reference
-from coldbench.registry import DATASETS
+from coldbench.registry import DATASETS, find_entry
 from coldbench.starts import REGULARIZATION, constant_start, fit_channel_means, noise_start
 
 CPU = torch.device("cpu")
@@ -152,6 +157,7 @@ def test_one_channel_is_fitted_too() -> None:
         ({"mean": [0.0]}, "no start images were fitted"),
         ({"mean": [0.0], "covariance": [[1.0]]}, "not of 3 channels"),
         ({"mean": [0.0] * 3, "covariance": [[-1.0, 0, 0], [0, 1, 0], [0, 0, 1]]}, "no Gaussian"),
+        ({"mean": [float("nan")] * 3, "covariance": np.eye(3).tolist()}, "not finite"),
         ({"mean": "zero", "covariance": [[1.0]]}, "no Gaussian"),
     ],
 )
@@ -205,6 +211,39 @@ class TestReference:
         file.write_bytes(file.read_bytes()[:100])
         with pytest.raises(BadInput, match="holds no feature statistics"):
             self.take(tmp_path)
+
+    def test_statistics_of_another_shape_are_refused(
+        self, training: np.ndarray, tmp_path: Path, own_home: Path
+    ) -> None:
+        self.take(tmp_path)
+        file = next((own_home / "statistics").iterdir())
+        with safe_open(file, framework="pt") as whole:
+            facts, scatter = whole.metadata(), whole.get_tensor("scatter")
+        save_file({"mean": torch.zeros(5), "scatter": scatter}, file, metadata=facts)
+        with pytest.raises(BadInput, match="holds no feature statistics"):
+            self.take(tmp_path)
+
+
+def test_a_feature_space_without_reference_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights of Inception are at hand, the training images are not: the shipped statistics still serve."""
+    other = dataclasses.replace(PIXELS, name="inception-v3-compat")
+    monkeypatch.setattr(features, "inception", lambda device: other)
+    prepare_module._feature_space.cache_clear()
+    settings = Settings(images=4, data_root=tmp_path, quiet=True)
+    prepared = prepare(find_entry("mnist-noise"), ["fixed-noise"], settings)
+    prepare_module._feature_space.cache_clear()
+    assert [space.name for space in prepared.features] == ["mnist-cnn"]
+    assert "coldbench fetch mnist" in prepared.no_fid
+    assert not prepared.missing
+
+
+def test_shipped_statistics_are_those_of_the_training_images(shared: Path) -> None:
+    space = mnist_cnn(CPU)
+    kept = training_reference("mnist", space, Path("nowhere"), image_size=32, channels=1, device=CPU)
+    assert kept.digest == mnist(shared / "data", train=True).digest
+    assert kept.statistics.count == 60_000
 
 
 def toy(root: Path, *, train: bool) -> object:

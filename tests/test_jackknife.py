@@ -17,7 +17,7 @@ COUNT = 2 * GROUPS * BLOCK
 
 def mean_squares(values: Tensor, batch: int = 64) -> Estimate:
     """RMSE of single pixels against zero."""
-    grouped = Grouped(RMSE)
+    grouped = Grouped(RMSE, GROUPS, len(values))
     for start in range(0, len(values), batch):
         images = values[start : start + batch, None, None, None]
         grouped.update(range(start, start + len(images)), images, torch.zeros_like(images))
@@ -44,8 +44,7 @@ def test_groups_depend_on_positions_not_on_batches() -> None:
 
 
 def test_intervals_of_the_frechet_distance_cover_the_truth() -> None:
-    """Two Gaussians at a distance of one: 200 draws, of which a nominal 95 % must cover 90-98 % (issue of bias aside,
-    which is 2 d / N here)."""
+    """Two Gaussians at a distance of one: of 200 draws, a nominal 95 % must cover 90-98 %."""
     generator = torch.Generator().manual_seed(0)
     dim, covered, draws = 4, 0, 200
     shift = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
@@ -53,7 +52,7 @@ def test_intervals_of_the_frechet_distance_cover_the_truth() -> None:
     population.count = 10**9
     population.mean, population.scatter = torch.zeros(dim).double(), torch.eye(dim).double() * (10**9 - 1)
     for _ in range(draws):
-        grouped = Grouped(FeatureStatistics)
+        grouped = Grouped(FeatureStatistics, GROUPS, COUNT)
         grouped.update(range(COUNT), torch.randn(COUNT, dim, generator=generator, dtype=torch.float64) + shift)
         low, high = estimate(lambda ours: frechet_distance(ours, population), grouped).interval() or (0, 0)
         covered += low < 1 < high
@@ -80,8 +79,18 @@ def test_a_method_against_itself_shows_no_difference() -> None:
     assert (same.value, same.interval, same.excludes_zero) == (0, (0, 0), False)
 
 
+@pytest.mark.parametrize("images", [20, 33, 50, 333, 1000, 6400, 10_000])
+def test_groups_are_alike_in_size(images: int) -> None:
+    grouped = Grouped(RMSE, GROUPS, images)
+    one = torch.ones(images, 1, 1, 1)
+    grouped.update(range(images), one, one)
+    sizes = [meter.count for meter in grouped.groups]
+    assert sum(sizes) == images
+    assert max(sizes) - min(sizes) <= math.ceil(images / (GROUPS * BLOCK))
+
+
 def test_too_few_groups_give_no_interval() -> None:
-    found = mean_squares(torch.ones(2 * BLOCK))
+    found = mean_squares(torch.ones(2))
     assert (found.value, found.interval()) == (1, None)
     assert math.isnan(found.error())
     assert difference(found, found, paired=True).interval is None

@@ -122,6 +122,7 @@ def test_too_few_images_are_an_error() -> None:
 def test_released_protocol_drops_the_first_image_and_scores_earlier_states() -> None:
     """Against a literal run of the released evaluation on the same images."""
     released = task("mnist-inpaint", 12, protocol=find_protocol("released", "inpaint"))
+    released = dataclasses.replace(released, features=[])
     degradation, restore = released.degradation, released.restore
     assert restore is not None
     indices = range(1, 13)
@@ -139,6 +140,7 @@ def test_released_protocol_drops_the_first_image_and_scores_earlier_states() -> 
         assert values[method, "RMSE", ""] == pytest.approx(meter.result(), rel=1e-5)
 
 
+@torch.inference_mode()
 def test_released_protocol_counts_left_over_images_as_zero_features() -> None:
     entry = dataclasses.replace(
         task("mnist-superres", 53, methods=("degraded",)), protocol=find_protocol("released", "blur")
@@ -154,6 +156,11 @@ def test_released_protocol_counts_left_over_images_as_zero_features() -> None:
     for batch_size in (7, 64):
         values = measure(dataclasses.replace(entry, batch_size=batch_size)).values
         assert values["degraded", "FD", "mnist-cnn"] == pytest.approx(frechet_distance(*sets), rel=1e-6)
+
+
+def test_released_protocol_scores_no_set_of_zero_features() -> None:
+    with pytest.raises(BadInput, match="features in batches of 50"):
+        measure(task("mnist-superres", 49, methods=("degraded",), protocol=find_protocol("released", "superres")))
 
 
 def test_protocols_by_name() -> None:

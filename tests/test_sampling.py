@@ -9,7 +9,7 @@ from torch import Tensor
 
 from coldbench.degradations.base import Degradation
 from coldbench.degradations.blur import blur
-from coldbench.sampling import improved_step, naive_step, sample
+from coldbench.sampling import improved_step, naive_step, sample, shifted_naive_step, shifted_step
 
 
 class Linear(Degradation):
@@ -49,8 +49,24 @@ def test_a_perfect_restorer_restores_perfectly(images: Tensor) -> None:
     degradation = blur(image_size=32, timesteps=4, routine="constant", kernel_size=11, std=1.0)
     for step in (naive_step, improved_step):
         restored = sample(lambda x, s: images, degradation, degradation(images, 4), None, step)
-        for result in restored:
+        for result in (restored.direct, restored.last_prediction, restored.sampled):
             torch.testing.assert_close(result, images, atol=1e-6, rtol=0)
+
+
+def test_released_snow_steps_are_one_severity_too_mild(images: Tensor) -> None:
+    """PROTOCOL 3, with S_i the 0-based severity i, which is D(., i + 1) here."""
+    degradation = Linear(torch.ones(1), 5)
+    x0_hat = images * 0.9
+    for s in (5, 4, 3):
+        expected = images - degradation(x0_hat, s - 1) + degradation(x0_hat, s - 2)
+        torch.testing.assert_close(shifted_step(degradation, images, x0_hat, s, None), expected)
+        torch.testing.assert_close(shifted_naive_step(degradation, images, x0_hat, s, None), degradation(x0_hat, s - 2))
+    torch.testing.assert_close(
+        shifted_step(degradation, images, x0_hat, 2, None), images - degradation(x0_hat, 1) + x0_hat
+    )
+    assert torch.equal(shifted_step(degradation, images, x0_hat, 1, None), images)
+    assert torch.equal(shifted_naive_step(degradation, images, x0_hat, 2, None), x0_hat)
+    assert torch.equal(shifted_naive_step(degradation, images, x0_hat, 1, None), x0_hat)
 
 
 def test_the_restorer_is_called_from_the_last_step_to_the_first(images: Tensor) -> None:

@@ -286,7 +286,7 @@ def entry_point() -> None:
         error.show()
         sys.exit(BadInput.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted; what was finished is kept in the output folder", INTERRUPTED)
+        _leave("interrupted; rows that were finished are kept in the output folder", INTERRUPTED)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
 

@@ -130,9 +130,14 @@ def _notes(comparisons: Sequence[Comparison]) -> list[str]:
         f"{', '.join(f'{name} ({sha})' for name, sha in models.items())}, {setting.dtype} on {setting.device}",
         "95 % intervals by a delete-a-group jackknife; a difference is that of B and A on the same images and noise"
         + ("" if all(each.paired for each in comparisons) else ", or, across tasks, of independent ones"),
-        "no verdict: the interval includes zero, so these images show no difference",
     ]
-    return notes if any(not each.verdict for each in comparisons) else notes[:-1]
+    if any(each.metric in ("FD", "FID") for each in comparisons):
+        notes.append("a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are")
+    if any(each.outcome.interval is None for each in comparisons):
+        notes.append("too few images for an interval")
+    elif any(not each.verdict for each in comparisons):
+        notes.append("no verdict where the interval includes zero: these images do not tell which is better")
+    return notes
 
 
 def _record(comparison: Comparison) -> dict[str, object]:

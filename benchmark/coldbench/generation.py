@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from coldbench.degradations.base import Degradation
+from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.jackknife import estimate
@@ -105,7 +107,7 @@ def generate(task: Generation, watch: Callable[[int], object] = lambda done: Non
     check_generation(task)
     started = time.perf_counter()
     restore = TimedRestore(task.restore, task.device)
-    meters = {method: FeatureMeters(task.features, task.groups) for method in task.methods}
+    meters = {method: FeatureMeters(task.features, task.groups, task.images) for method in task.methods}
     gallery: dict[str, Tensor] = {}
     for positions in batches(task.images, task.batch_size):
         for method, meter in meters.items():
@@ -118,6 +120,8 @@ def generate(task: Generation, watch: Callable[[int], object] = lambda done: Non
         for method, meter in meters.items()
         for space, statistics in zip(meter.spaces, meter.statistics, strict=True)
     }
+    if not all(math.isfinite(each.value) for each in estimates.values()):
+        raise BadInput("a measured value is not finite: start or weights are unusable")
     return Outcome(estimates, gallery, time.perf_counter() - started, restore.seconds)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coldbench.errors import BadInput
-from coldbench.sampling import Step, improved_step, shifted_step
+from coldbench.sampling import Step, improved_step, naive_step, shifted_naive_step, shifted_step
 
 NAMES = ("paper", "released")
 
@@ -21,6 +21,7 @@ class Protocol:
         late_degraded: Degraded is x_{T-1}, the image after one update, instead of x_T.
         early_sampled: Sampled is the last prediction R(x_1) instead of x_0.
         step: how Sampled goes from x_s to x_{s-1}.
+        naive: how Algorithm 1 does.
         skipped: images dropped at the start of the data set.
         feature_batch: features are computed in batches of this size; the images that do not fill the last one count as
             zero features. None: every image counts as it is.
@@ -31,6 +32,7 @@ class Protocol:
     late_degraded: bool = False
     early_sampled: bool = False
     step: Step = improved_step
+    naive: Step = naive_step
     skipped: int = 0
     feature_batch: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +54,12 @@ RELEASED = {
     "inpaint": replace(_RELEASED, late_degraded=True, early_sampled=True, settings={"centre_outside": True}),
     "superres": replace(_RELEASED, early_sampled=True),
     "snow": replace(
-        _RELEASED, late_degraded=True, early_sampled=True, step=shifted_step, settings={"images_per_field": 16}
+        _RELEASED,
+        late_degraded=True,
+        early_sampled=True,
+        step=shifted_step,
+        naive=shifted_naive_step,
+        settings={"images_per_field": 16},
     ),
 }
 

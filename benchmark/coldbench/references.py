@@ -106,6 +106,14 @@ def _take(
     return statistics
 
 
+def _check(statistics: FeatureStatistics) -> None:
+    """Raise ValueError unless these can be the statistics of a set of images."""
+    dim = len(statistics.mean)
+    finite = statistics.mean.isfinite().all() and statistics.scatter.isfinite().all()
+    if statistics.mean.shape != (dim,) or statistics.scatter.shape != (dim, dim) or not finite or statistics.count < 2:
+        raise ValueError("no mean (d,) and scatter (d, d) of two or more images")
+
+
 def _save(reference: Reference, path: Path) -> None:
     tensors = {"mean": reference.statistics.mean, "scatter": reference.statistics.scatter.contiguous()}
     facts = {
@@ -124,6 +132,7 @@ def _load(path: Path) -> Reference:
             facts = file.metadata()
             statistics.mean, statistics.scatter = file.get_tensor("mean"), file.get_tensor("scatter")
         statistics.count = int(facts["count"])
+        _check(statistics)
         return Reference(facts["name"], facts["digest"], facts["features_sha256"], statistics)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path} holds no feature statistics: {error}; delete it") from error

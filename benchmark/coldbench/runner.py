@@ -18,7 +18,7 @@ from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.jackknife import Estimate, Grouped, estimate
 from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
 from coldbench.protocols import Protocol
-from coldbench.sampling import Restore, naive_step, sample
+from coldbench.sampling import Restore, sample
 
 #: Images kept for the picture of a run.
 GALLERY = 8
@@ -93,8 +93,8 @@ def measure(task: Task, watch: Callable[[int], object] = lambda done: None) -> O
     check(task)
     started = time.perf_counter()
     restore = TimedRestore(task.restore, task.device)
-    originals = FeatureMeters(task.features, task.groups)
-    meters = {method: _Meters(task.features, task.groups) for method in task.methods}
+    originals = FeatureMeters(task.features, task.groups, task.images)
+    meters = {method: _Meters(task.features, task.groups, task.images) for method in task.methods}
     gallery: dict[str, Tensor] = {}
     scored = task.images - task.protocol.zero_features(task.images)
     for positions in batches(task.images, task.batch_size):
@@ -129,6 +129,11 @@ def check(task: Task) -> None:
     check_features(task.features, task.images, size)
     if size < SSIM_TAPS:
         raise BadInput(f"SSIM needs images of {SSIM_TAPS} pixels or more, not {size}")
+    if task.features and task.protocol.zero_features(task.images) == task.images:
+        raise BadInput(
+            f"protocol {task.protocol.name} computes features in batches of {task.protocol.feature_batch}: give that "
+            "many images, or --features none"
+        )
     source.load([0], image_size=size, channels=task.channels)
 
 
@@ -178,9 +183,9 @@ class TimedRestore:
 class FeatureMeters:
     """The statistics of one set of images in every feature space."""
 
-    def __init__(self, spaces: Sequence[FeatureSpace], groups: int) -> None:
+    def __init__(self, spaces: Sequence[FeatureSpace], groups: int, images: int) -> None:
         self.spaces = spaces
-        self.statistics = [Grouped(FeatureStatistics, groups) for _ in spaces]
+        self.statistics = [Grouped(FeatureStatistics, groups, images) for _ in spaces]
 
     def update(self, positions: range, images: Tensor, scored: int | None = None) -> None:
         """Take in a batch; of the images after the first ``scored``, if that is given, the features are zeros."""
@@ -194,9 +199,9 @@ class FeatureMeters:
 class _Meters:
     """All metrics of one method."""
 
-    def __init__(self, spaces: Sequence[FeatureSpace], groups: int) -> None:
-        self.ssim, self.rmse = Grouped(SSIM, groups), Grouped(RMSE, groups)
-        self.features = FeatureMeters(spaces, groups)
+    def __init__(self, spaces: Sequence[FeatureSpace], groups: int, images: int) -> None:
+        self.ssim, self.rmse = Grouped(SSIM, groups, images), Grouped(RMSE, groups, images)
+        self.features = FeatureMeters(spaces, groups, images)
 
     def update(self, positions: range, prediction: Tensor, target: Tensor, with_features: int) -> None:
         self.ssim.update(positions, prediction, target)
@@ -223,7 +228,7 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tupl
     context = context if context is None else context.to(task.device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
     outputs = _outputs(task, restore, x_T, context)
-    return x0, {method: outputs[method] for method in task.methods}
+    return x0, {method: images for method, images in outputs.items() if method in task.methods}
 
 
 def _outputs(task: Task, restore: TimedRestore, x_T: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -238,7 +243,7 @@ def _outputs(task: Task, restore: TimedRestore, x_T: Tensor, context: Tensor | N
             "sampled": restored.last_prediction if protocol.early_sampled else restored.sampled,
         }
     if "naive" in methods:
-        restored = sample(restore, degradation, x_T, context, naive_step)
+        restored = sample(restore, degradation, x_T, context, protocol.naive)
         outputs |= {"direct": restored.direct, "naive": restored.sampled}
     if "direct" in methods and "direct" not in outputs:
         outputs["direct"] = restore(x_T, degradation.timesteps)

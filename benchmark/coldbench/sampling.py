@@ -47,6 +47,7 @@ def sample(restore: Restore, degradation: Degradation, x_T: Tensor, context: Ten
         step: ``naive_step`` (Algorithm 1) or ``improved_step`` (Algorithm 2).
     """
     T = degradation.timesteps
+    context = degradation.expand(context)
     direct = x0_hat = restore(x_T, T)
     first_update = x = step(degradation, x_T, x0_hat, T, context)
     for s in range(T - 1, 0, -1):
@@ -69,6 +70,11 @@ def improved_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, c
 def shifted_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
     """Algorithm 2 as the released snow code runs it: one severity too mild, and no last update (PROTOCOL 3)."""
     return x if s == 1 else improved_step(degradation, x, x0_hat, s - 1, context)
+
+
+def shifted_naive_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    """Algorithm 1 as the released snow code runs it, one severity too mild."""
+    return degradation(x0_hat, max(s - 2, 0), context)
 
 
 def estimated_noise_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:

@@ -59,6 +59,8 @@ def _gaussian(fit: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
         raise BadInput(f"no start images were fitted: the entry's start lacks {error}") from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"the entry's start is no Gaussian: {str(error).splitlines()[0]}") from error
+    if not (mean.isfinite().all() and factor.isfinite().all()):
+        raise BadInput("the entry's start is no Gaussian: it is not finite")
     if mean.shape != (channels,) or factor.shape != (channels, channels):
         raise BadInput(f"the entry's start is not of {channels} channels")
     return mean, factor

@@ -48,6 +48,10 @@ def compare_methods(options: CompareOptions) -> list[Comparison]:
     """
     methods_of = _by_kind(options.methods)
     models = _models(options.models, tuple(methods_of))
+    if options.data and "" not in methods_of:
+        raise BadInput("--data gives images to restore, but these methods generate")
+    if options.features == ("none",) and "" not in methods_of:
+        raise BadInput("generated images have no metric without features: choose other --features")
     check_writable(options.output)
     prepared = {kind: _prepare(models[kind], methods, options) for kind, methods in methods_of.items()}
     outcomes = {kind: _measure(item, options) for kind, item in prepared.items()}
@@ -78,12 +82,16 @@ def _by_kind(methods: tuple[str, ...]) -> dict[str, list[str]]:
 def _models(names: tuple[str, ...], kinds: tuple[str, ...]) -> dict[str, str]:
     """The checkpoint of each kind of method: the one named that has the kind's start, or the default."""
     models = {kind: DEFAULT_MODELS[kind] for kind in kinds}
+    named: set[str] = set()
     for name in names:
-        start = find_entry(name).start.get("name", "")
-        kind = "" if "" in kinds else start
-        if kind not in kinds:
+        entry = find_entry(name)
+        kind = "" if "" in kinds else entry.start.get("name", "")
+        if kind not in kinds or not entry.degradation:
             raise BadInput(f"--model {name} serves none of these methods")
+        if kind in named:
+            raise BadInput(f"--model {name} is one too many: {models[kind]} serves these methods already")
         models[kind] = name
+        named.add(kind)
     datasets = {find_entry(name).dataset for name in models.values()}
     if len(datasets) > 1:
         raise BadInput(f"models of different data sets cannot be compared: {', '.join(sorted(datasets))}")

@@ -19,7 +19,7 @@ from coldbench.files import write_text
 from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.protocols import find_protocol
-from coldbench.references import training_reference
+from coldbench.references import Reference, training_reference
 from coldbench.registry import DATASETS, FEATURES, Entry
 from coldbench.runner import Outcome, Task, check, measure
 
@@ -56,6 +56,7 @@ class Prepared:
         images: N.
         data, data_sha256: the images restored, or those that generated ones are compared with.
         features: the feature spaces.
+        no_fid: why Inception's is not among them, where it could be.
         device: where it runs.
     """
 
@@ -68,6 +69,7 @@ class Prepared:
     data: str = ""
     data_sha256: str | None = None
     features: Sequence[FeatureSpace] = field(default_factory=tuple)
+    no_fid: str = NO_INCEPTION
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
@@ -136,7 +138,7 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         if GENERATORS[method].start != entry.start.get("name"):
             raise BadInput(f"{method} generates from {GENERATORS[method].start}, and {entry.name} does not")
     if settings.data:
-        raise BadInput("--data gives images to restore, but these methods generate")
+        return Prepared(entry, dict.fromkeys(methods, "--data gives images to restore, and this row generates"))
     device = choose_device(settings.device)
     restore, missing = _restorer(entry, methods, settings, device)
     if restore is None:
@@ -155,10 +157,18 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         device=device,
         progress=_bar(f"Reference of {entry.dataset}", settings),
     )
-    try:
-        references = {space.name: take_reference(space) for space in spaces}
-    except Missing as error:
-        return Prepared(entry, dict.fromkeys(methods, str(error)))
+    references: dict[str, Reference] = {}
+    absent = ""
+    for space in spaces:
+        try:
+            references[space.name] = take_reference(space)
+        except Missing as error:
+            if settings.features != ("auto",):
+                raise
+            absent = str(error)
+    if not references:
+        return Prepared(entry, dict.fromkeys(methods, absent))
+    spaces = [space for space in spaces if space.name in references]
     task = Generation(
         degradation=degradation,
         start=entry.start,
@@ -185,6 +195,7 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         data=reference.name,
         data_sha256=reference.digest,
         features=spaces,
+        no_fid=absent or NO_INCEPTION,
         device=device,
     )
 

@@ -11,7 +11,7 @@ import click
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.prepare import NO_INCEPTION, Prepared, Settings, check_writable, prepare
+from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare
 from coldbench.devices import device_name
 from coldbench.errors import BadInput
 from coldbench.files import write_text
@@ -44,6 +44,8 @@ def measure_tables(options: RunOptions) -> list[Cell]:
         BadInput, Missing: see ``coldbench run --help``.
     """
     rows = select_rows(options.table, options.rows, options.methods)
+    if options.data and all(row.generates for row in rows):
+        raise BadInput("--data gives images to restore, but these rows generate")
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
     check_writable(options.output)
@@ -91,7 +93,7 @@ def _run_row(row: Row, item: Prepared, options: RunOptions) -> list[Cell]:
     ]
     if FID_FEATURES not in hashes:
         asked = options.features != ("auto",)
-        reason = f"not asked for: --features {','.join(options.features)}" if asked else NO_INCEPTION
+        reason = f"not asked for: --features {','.join(options.features)}" if asked else item.no_fid
         cells += [_cell(facts, published, method, "FID", reason=reason) for method in item.methods]
     return sorted(cells, key=lambda cell: (row.methods.index(cell.method), METRIC_ORDER.index(cell.metric)))
 

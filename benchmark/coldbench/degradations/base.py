@@ -37,6 +37,10 @@ class Degradation(nn.Module, ABC):
         """
         return None
 
+    def expand(self, context: Tensor | None) -> Tensor | None:
+        """The context in the form that serves every severity: what a whole trajectory shares is computed once."""
+        return context
+
     @abstractmethod
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
         """D(x0, s), with D(x0, 0) = x0 exactly.
@@ -44,7 +48,7 @@ class Degradation(nn.Module, ABC):
         Args:
             x0: clean images (B, C, S, S).
             s: severity 0..T, one for all or int64 (B,), one an image.
-            context: what ``draw`` gave for these images.
+            context: what ``draw`` gave for these images, or ``expand`` made of it.
         """
 
     def pair(self, x0: Tensor, s: int, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -109,9 +109,19 @@ class Snow(Degradation):
             raise BadInput("snow needs its fields: pass what draw() gave")
         severity = torch.as_tensor(s, device=x0.device).expand(len(x0))
         step = (severity - 1).clamp(min=0)
-        snowed = self._whitened((x0 + 1) / 2, step) + self.layer(context, step)
+        expanded = context.ndim == 5
+        layer = context[torch.arange(len(x0), device=x0.device), step] if expanded else self.layer(context, step)
+        snowed = self._whitened((x0 + 1) / 2, step) + layer
         snowed = snowed.clamp(0, 1) * 2 - 1
         return torch.where((severity == 0)[:, None, None, None], x0, snowed)
+
+    def expand(self, context: Tensor | None) -> Tensor | None:
+        """The layers of all steps, (B, T, 1, S, S), in one pass: they depend on the fields alone."""
+        if context is None or context.ndim == 5:
+            return context
+        fields, steps = context.repeat_interleave(self.timesteps, dim=0), torch.arange(self.timesteps)
+        layers = self.layer(fields, steps.to(context.device).repeat(len(context)))
+        return layers.unflatten(0, (len(context), self.timesteps))
 
     def layer(self, field: Tensor, step: Tensor) -> Tensor:
         """S_i + R_i, (B, 1, S, S), of fields (B, 2, S, S) at the 0-based steps i (B,)."""

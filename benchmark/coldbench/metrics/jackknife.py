@@ -19,7 +19,7 @@ from torch import Tensor
 
 #: Groups of a measurement with intervals.
 GROUPS = 20
-#: Neighbours that go to one group: in a data set they may be related, as digits by one writer are.
+#: Neighbours that go to one group, at most: in a data set they may be related, as digits by one writer are.
 BLOCK = 16
 #: With fewer groups than this no interval is given.
 FEWEST = 3
@@ -45,11 +45,14 @@ class Grouped(Generic[A]):
     Args:
         make: a new, empty accumulator.
         groups: 1 where no interval is wanted.
+        images: how many are to come, so that the groups become alike in size.
     """
 
-    def __init__(self, make: Callable[[], A], groups: int = GROUPS) -> None:
+    def __init__(self, make: Callable[[], A], groups: int, images: int) -> None:
         self.make = make
         self.groups = [make() for _ in range(groups)]
+        self.images = images
+        self.blocks = groups * math.ceil(images / (groups * BLOCK))
 
     def update(self, positions: Sequence[int], *batch: Tensor) -> None:
         """Take in a batch.
@@ -59,10 +62,14 @@ class Grouped(Generic[A]):
             batch: tensors with one row an image, as the accumulators take them.
         """
         start = 0
-        for group, run in groupby(position // BLOCK % len(self.groups) for position in positions):
+        for group, run in groupby(map(self._group, positions)):
             stop = start + sum(1 for _ in run)
             self.groups[group].update(*(tensor[start:stop] for tensor in batch))
             start = stop
+
+    def _group(self, position: int) -> int:
+        """Blocks of neighbours, alike in size to one image, are dealt to the groups in turn."""
+        return position * self.blocks // self.images % len(self.groups)
 
     def total(self, without: int | None = None) -> A:
         """Everything seen, or everything but one group."""
