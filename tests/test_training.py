@@ -91,6 +91,24 @@ def test_loss_falls(digits: ImageSource, tmp_path: Path) -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_l1_learns_the_median_and_l2_the_mean(tmp_path: Path) -> None:
+    """Of images that are black three times in four and white once, all that is left to learn from nothing."""
+    pixels = np.zeros((40, 16, 16), np.uint8)
+    pixels[::4] = 255
+    source = array_source("black and white", pixels, "")
+    nothing = {"name": "blur", "image_size": 16, "timesteps": 1, "routine": "constant", "kernel_size": 3, "std": 1.0}
+    means = {}
+    for loss in ("l1", "l2"):
+        recipe = {"steps": 150, "batch_size": 20, "lr": 1e-2, "ema": 0.9, "loss": loss, "noise": 1e3}
+        entry = dataclasses.replace(ENTRY, degradation=nothing, training=recipe)
+        model = run(source, tmp_path / f"{loss}.pt", entry).model.eval()
+        with torch.inference_mode():
+            x = 1e3 * torch.randn(40, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+            means[loss] = model(x, torch.zeros(40, dtype=torch.int64)).mean().item()
+    assert means["l1"] == pytest.approx(-1, abs=0.15)
+    assert means["l2"] == pytest.approx(-0.5, abs=0.15)
+
+
 def test_another_seed_gives_other_weights(digits: ImageSource, tmp_path: Path) -> None:
     other = dataclasses.replace(ENTRY, training=ENTRY.training | {"seed": 1})
     assert run(digits, tmp_path / "a.pt").loss != run(digits, tmp_path / "b.pt", other).loss
@@ -140,7 +158,15 @@ def test_recipes_refuse_unknown_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "training", [{}, {"steps": "3"}, {"steps": 0}, {"steps": 1, "lr": -1.0}, {"steps": 1, "dtype": "int8"}]
+    "training",
+    [
+        {},
+        {"steps": "3"},
+        {"steps": 0},
+        {"steps": 1, "lr": -1.0},
+        {"steps": 1, "dtype": "int8"},
+        {"steps": 1, "loss": "l3"},
+    ],
 )
 def test_recipes_refuse_what_cannot_be_trained(training: dict[str, object]) -> None:
     with pytest.raises(BadInput):

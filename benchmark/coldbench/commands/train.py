@@ -89,7 +89,7 @@ def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[
         "Steps run": f"{end.step:,} of {recipe.batch_size} images",
         "Training time": f"{end.seconds / 3600:.2f} hours",
         "Machine": _machine(device),
-        "Final loss": f"{end.loss:.4f} (l1, mean of the last 100 steps)",
+        "Final loss": f"{end.loss:.4f} ({recipe.loss}, mean of the last 100 steps)",
     }
 
 
