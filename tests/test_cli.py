@@ -181,7 +181,10 @@ def test_corrupt_weights_score_nothing(tmp_path: Path, own_home: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "coldbench", "run", "--table", "all", "--rows", "mnist", "--output", str(out)]
+    # A test run in the background of a shell ignores SIGINT, and so would its children.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{heed}; from coldbench.cli import entry_point; entry_point()"
+    command = [sys.executable, "-c", start, "run", "--table", "all", "--rows", "mnist", "--output", str(out)]
     # Table 1's degraded column takes seconds, so the signal arrives in Table 2 or 3.
     process = subprocess.Popen(
         [*command, "--methods", "degraded"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
