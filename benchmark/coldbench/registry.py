@@ -72,6 +72,7 @@ NETWORKS = Registry(
     "network",
     {
         "convnext-unet": "coldbench.networks.convnext_unet:ConvNextUnet",
+        "ddpm-unet": "coldbench.networks.ddpm_unet:DdpmUnet",
         "mnist-cnn": "coldbench.metrics.mnist_cnn:MnistCnn",
     },
 )

@@ -6,7 +6,6 @@ some attributes keep the names the released files use (``ds_conv``, ``fn.fn.to_q
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coldbench.errors import BadInput
+from coldbench.networks.embedding import SinusoidalEmbedding
 
 
 class ConvNextUnet(nn.Module):
@@ -131,19 +131,6 @@ class ChannelLayerNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pixels = F.layer_norm(x.permute(0, 2, 3, 1), (x.shape[1],), self.g.flatten(), self.b.flatten(), eps=1e-5)
         return pixels.permute(0, 3, 1, 2)
-
-
-class SinusoidalEmbedding(nn.Module):
-    """Sine and cosine of the time index at ``dim / 2`` frequencies from 1 down to 1/10000: (B,) -> (B, dim)."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.frequencies = dim // 2
-
-    def forward(self, time: Tensor) -> Tensor:
-        exponents = torch.arange(self.frequencies, device=time.device, dtype=torch.float32)
-        angles = time.float()[:, None] * torch.exp(-math.log(10000) / (self.frequencies - 1) * exponents)
-        return torch.cat((angles.sin(), angles.cos()), dim=-1)
 
 
 class LinearAttention(nn.Module):
