@@ -242,6 +242,30 @@ def train(name: str, **options: Any) -> None:
     _print(train_checkpoint(TrainOptions(name=name, **options)))
 
 
+@main.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--as", "name", required=True, metavar="NAME", help="The name it gets in your registry.")
+@click.option("--like", required=True, metavar="MODEL", help="A registered model with its data set and degradation.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the degradation unlike MODEL's."
+)
+def import_(path: Path, name: str, like: str, settings: tuple[str, ...]) -> None:
+    """Import a checkpoint of the released code (model.pt).
+
+    \b
+    Examples:
+      coldbench import model.pt --as my-celeba-blur --like celeba-blur
+      coldbench import model.pt --as my-snow --like cifar10-snow --set timesteps=20 --set level=2
+
+    The averaged network (EMA) is taken. Its widths, levels and channels are read off its parameters, and what the file
+    tells of the degradation (blur kernels, noise schedule) must agree with MODEL's. Code in the file is never run.
+    Weights and entry go to $COLDBENCH_HOME/models.
+    """
+    from coldbench.commands.importing import ImportOptions, import_checkpoint
+
+    _print(import_checkpoint(ImportOptions(path, name, like, settings)))
+
+
 @main.command()
 @click.argument("names", nargs=-1, required=True, type=click.Choice(["mnist", "cifar10", "inception"]))
 @data_root_option

@@ -7,6 +7,7 @@ some attributes keep the names the released files use (``temb.dense``, ``nin_sho
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,7 +69,7 @@ class DdpmUnet(nn.Module):
             skips += [width] * (blocks + (level < last))
         self.down = nn.ModuleList(down)
         self.mid = Middle(width, time_dim=4 * dim, dropout=dropout)
-        up = []
+        up: list[Stage] = []
         for level in reversed(range(len(widths))):
             ins = [skips.pop() + (width if block == 0 else widths[level]) for block in range(blocks + 1)]
             up.insert(0, stage(level, ins, Upsample if level > 0 else None))  # stored by level, run backwards
@@ -95,19 +96,18 @@ class DdpmUnet(nn.Module):
         temb = self.temb(time)
         x = self.conv_in(x)
         skips = [x]
-        for stage in self.down:
+        for stage in stages(self.down):
             for block, attention in stage.pairs():
                 x = attention(block(x, temb))
                 skips.append(x)
-            if stage.resamples:
-                x = stage.downsample(x)
+            if stage.resampling:
+                x = stage.resample(x)
                 skips.append(x)
         x = self.mid(x, temb)
-        for stage in reversed(self.up):
+        for stage in reversed(stages(self.up)):
             for block, attention in stage.pairs():
                 x = attention(block(torch.cat((x, skips.pop()), dim=1), temb))
-            if stage.resamples:
-                x = stage.upsample(x)
+            x = stage.resample(x)
         return self.conv_out(F.silu(self.norm_out(x)))
 
 
@@ -149,9 +149,13 @@ class Stage(nn.Module):
         super().__init__()
         self.block = nn.ModuleList(ResidualBlock(d_in, width, time_dim=time_dim, dropout=dropout) for d_in in widths_in)
         self.attn = nn.ModuleList(Attention(width) for _ in widths_in if attend)
-        self.resamples = resample is not None
+        self.resampling = resample.__name__.lower() if resample else ""
         if resample is not None:
-            setattr(self, resample.__name__.lower(), resample(width))
+            self.add_module(self.resampling, resample(width))
+
+    def resample(self, x: Tensor) -> Tensor:
+        """To the next resolution, if there is one."""
+        return self.get_submodule(self.resampling)(x) if self.resampling else x
 
     def pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """Each block with its attention, or with nothing."""
@@ -226,6 +230,11 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+def stages(modules: nn.ModuleList) -> list[Stage]:
+    """A list of stages, typed as such."""
+    return cast("list[Stage]", list(modules))
 
 
 def group_norm(width: int) -> nn.GroupNorm:

@@ -1,0 +1,87 @@
+"""``coldbench import``: a released checkpoint in, weights and a registry entry out."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coldbench.checkpoints import build_degradation, build_network, save_weights
+from coldbench.errors import BadInput
+from coldbench.paths import home
+from coldbench.registry import Entry, find_entry, register_weights, user_registry
+from coldbench.released import check_degradation, infer_network, read_released
+
+#: Settings that are no number.
+_WORDS: dict[str, Any] = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """A request to import; see ``coldbench import --help``."""
+
+    path: Path
+    name: str
+    like: str
+    settings: tuple[str, ...] = ()
+
+
+def import_checkpoint(options: ImportOptions) -> str:
+    """Convert, check and register; returns what to tell the user.
+
+    Raises:
+        BadInput: no released checkpoint, or one that does not fit the degradation it is said to restore.
+    """
+    model = find_entry(options.like)
+    if not model.degradation:
+        raise BadInput(f"{options.like} restores nothing: name a restoration model after --like")
+    degradation = {**model.degradation, **dict(map(_setting, options.settings))}
+    released = read_released(options.path)
+    network = infer_network(released.weights, degradation["image_size"])
+    if "channels" in degradation:
+        degradation["channels"] = network["channels"]
+    entry = dataclasses.replace(
+        model,
+        name=options.name,
+        network=network,
+        degradation=degradation,
+        weights=home() / "models" / f"{options.name}.safetensors",
+        notes=f"Imported from {options.path.name}.",
+    )
+    build_degradation(entry)
+    check_degradation(released, degradation)
+    sha256 = save_weights(_loaded(entry, released.weights), entry.weights)
+    register_weights(entry, entry.weights, sha256)
+    return (
+        f"{entry.weights}\nsha256 {sha256}\n{_listed(network)}\n{_listed(degradation)}\n"
+        f"{entry.name} is now in {user_registry()}"
+    )
+
+
+def _loaded(entry: Entry, weights: Any) -> Any:
+    network = build_network(entry)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise BadInput(f"the parameters do not fit {_listed(entry.network)}: {str(error).splitlines()[1]}") from error
+    return network
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """``key=value`` with a number, true, false or a word."""
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise BadInput(f"--set '{text}' is not key=value")
+    if value in _WORDS:
+        return key, _WORDS[value]
+    for number in (int, float):
+        try:
+            return key, number(value)
+        except ValueError:
+            continue
+    return key, value
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
