@@ -66,8 +66,8 @@ def test_shipped_weights_are_small_and_described() -> None:
 
 
 def test_trained_weights_go_into_the_users_registry(tmp_path: Path) -> None:
-    entry = find_entry("cifar10-superres")
-    with pytest.raises(Missing, match="coldbench train cifar10-superres"):
+    entry = find_entry("celeba-superres")
+    with pytest.raises(Missing, match="coldbench train celeba-superres"):
         load_network(entry)
     small = Entry(
         entry.name, entry.dataset, entry.network | {"dim": 8, "dim_mults": [1, 2]}, entry.degradation, {}, entry.weights
