@@ -22,7 +22,7 @@ SETTING = Setting(100, 0, "paper", "MNIST", None, "cpu", "float32", 64, {}, "")
 
 def compared(metric: str, a: tuple[float, ...], b: tuple[float, ...], *, same_task: bool = True) -> Comparison:
     sides = [
-        Side(name, Estimate(sum(values) / len(values), values), f"model-{name if not same_task else ''}", "model", None)
+        Side(name, Estimate(sum(values) / len(values), values), f"model-{name if not same_task else ''}", None)
         for name, values in (("a", a), ("b", b))
     ]
     return Comparison(metric, "", None, sides[0], sides[1], SETTING)

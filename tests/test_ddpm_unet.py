@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from coldbench.errors import BadInput
 from coldbench.networks.ddpm_unet import DdpmUnet
+from coldbench.released import read_released
 
 
 def test_full_size_parameter_count() -> None:
@@ -20,11 +21,8 @@ def test_full_size_parameter_count() -> None:
 
 def test_outputs_equal_the_released_ones(shared: Path) -> None:
     folder = shared / "fixtures" / "released"
-    state = torch.load(folder / "ddpm_unet.model.pt", weights_only=True)
-    weights = state.get("ema", state)
-    prefix = "denoise_fn."
     network = DdpmUnet(dim=32).eval()
-    network.load_state_dict({name.replace("module.", "").removeprefix(prefix): w for name, w in weights.items()})
+    network.load_state_dict(read_released(folder / "ddpm_unet.model.pt").weights)
     expected = load_file(folder / "ddpm_unet.safetensors")
     with torch.inference_mode():
         y = network(expected["x"], expected["t"])

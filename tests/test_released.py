@@ -18,6 +18,7 @@ from coldbench.degradations.noise import GaussianNoise
 from coldbench.degradations.snow import Snow
 from coldbench.degradations.superres import super_resolution
 from coldbench.networks.convnext_unet import ConvNextUnet
+from coldbench.released import read_released
 from coldbench.sampling import Restored, Step, estimated_noise_step, improved_step, naive_step, sample, shifted_step
 
 CASES: dict[str, Degradation] = {
@@ -28,20 +29,12 @@ CASES: dict[str, Degradation] = {
 }
 
 
-def released_weights(path: Path) -> dict[str, Tensor]:
-    """The EMA part of a released checkpoint under the network's own names."""
-    state = torch.load(path, weights_only=True)["ema"]
-    names = {name: ".".join(part for part in name.split(".") if part != "module") for name in state}
-    prefixes = ("denoise_fn.", "defade_fn.")
-    return {names[k].split(".", 1)[1]: v for k, v in state.items() if names[k].startswith(prefixes)}
-
-
 @torch.inference_mode()
 def restore_with(
     name: str, shared: Path, degradation: Degradation, x_T: Tensor, context: Tensor | None, step: Step
 ) -> Restored:
     """What the released checkpoint makes of x_T through our samplers."""
-    weights = released_weights(shared / "fixtures" / "released" / f"{name}.model.pt")
+    weights = read_released(shared / "fixtures" / "released" / f"{name}.model.pt").weights
     network = ConvNextUnet(dim=16, dim_mults=(1, 2), channels=x_T.shape[1])
     network.load_state_dict(weights)
     return sample(Restorer(network, torch.device("cpu")), degradation, x_T, context, step)

@@ -40,6 +40,13 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def output_option(default: str, what: str) -> Callable[..., Any]:
+    """--output, the same everywhere but for where and what."""
+    return click.option(
+        "--output", type=click.Path(path_type=Path), default=Path(default), show_default=True, help=what
+    )
+
+
 def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How to measure, the same for every command that does."""
     options: list[Callable[..., Any]] = [
@@ -118,13 +125,7 @@ def main() -> None:
     help="Only the first N images; in Table 5, how many to generate.  [default: all; 6400]",
 )
 @measuring_options
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("results/run"),
-    show_default=True,
-    help="Records, tables, pictures.",
-)
+@output_option("results/run", "Records, tables, pictures.")
 def run(table: str, rows: str | None, methods: str | None, features: str, style: str, **options: Any) -> None:
     """Measure a table of the paper, the published numbers beside ours.
 
@@ -165,13 +166,7 @@ def run(table: str, rows: str | None, methods: str | None, features: str, style:
     "--images", type=click.IntRange(min=2), default=1000, show_default=True, help="How many to restore or generate."
 )
 @measuring_options
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    default=Path("results/compare"),
-    show_default=True,
-    help="Records, tables, pictures.",
-)
+@output_option("results/compare", "Records, tables, pictures.")
 def compare(methods: tuple[str, ...], features: str, style: str, **options: Any) -> None:
     """Compare methods A, B, ... on the same images, seeds and starting noise.
 
@@ -210,9 +205,7 @@ def list_(what: str) -> None:
 @click.argument("name")
 @data_root_option
 @device_option
-@click.option(
-    "--output", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Receives a folder NAME."
-)
+@output_option("runs", "Receives a folder NAME.")
 @click.option(
     "--compile/--no-compile", "compile_network", default=None, help="Fuse the network.  [default: where a compiler is]"
 )

@@ -23,13 +23,11 @@ class Side:
     Attributes:
         method: its name.
         estimate: the metric, with replicates.
-        task: what must be equal for images to be paired: checkpoint and start.
         checkpoint, checkpoint_sha256: of its network; no hash where none took part.
     """
 
     method: str
     estimate: Estimate
-    task: str
     checkpoint: str
     checkpoint_sha256: str | None
 
@@ -70,8 +68,8 @@ class Comparison:
 
     @property
     def paired(self) -> bool:
-        """Whether both methods started from the same images or the same noise."""
-        return self.a.task == self.b.task
+        """Whether both methods started from the same images or noise: those of one checkpoint do."""
+        return self.a.checkpoint == self.b.checkpoint
 
     @property
     def outcome(self) -> Difference:

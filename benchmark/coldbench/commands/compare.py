@@ -152,7 +152,6 @@ def _side(method: str, item: Prepared, outcome: Outcome, metric: str, features: 
     return Side(
         method=method,
         estimate=outcome.estimates[internal, metric, features],
-        task=item.entry.name,
         checkpoint=item.entry.name,
         checkpoint_sha256=item.entry.sha256 if internal in item.networked else None,
     )

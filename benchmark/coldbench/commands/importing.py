@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.checkpoints import build_degradation, build_network, save_weights
+from coldbench.commands.listing import listed
 from coldbench.errors import BadInput
 from coldbench.paths import home
 from coldbench.registry import Entry, find_entry, register_weights, user_registry
@@ -54,7 +55,7 @@ def import_checkpoint(options: ImportOptions) -> str:
     sha256 = save_weights(_loaded(entry, released.weights), entry.weights)
     register_weights(entry, entry.weights, sha256)
     return (
-        f"{entry.weights}\nsha256 {sha256}\n{_listed(network)}\n{_listed(degradation)}\n"
+        f"{entry.weights}\nsha256 {sha256}\n{listed(network)}\n{listed(degradation)}\n"
         f"{entry.name} is now in {user_registry()}"
     )
 
@@ -64,7 +65,7 @@ def _loaded(entry: Entry, weights: Any) -> Any:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise BadInput(f"the parameters do not fit {_listed(entry.network)}: {str(error).splitlines()[1]}") from error
+        raise BadInput(f"the parameters do not fit {listed(entry.network)}: {str(error).splitlines()[1]}") from error
     return network
 
 
@@ -81,7 +82,3 @@ def _setting(text: str) -> tuple[str, Any]:
         except ValueError:
             continue
     return key, value
-
-
-def _listed(settings: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, Entry, load_entries
 from coldbench.tables import TABLES
 
@@ -26,7 +29,12 @@ def listing(what: str) -> str:
 
 def _model_line(entry: Entry) -> str:
     weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
-    settings = ", ".join(f"{key} {value}" for key, value in entry.degradation.items() if key != "name")
+    settings = listed({key: value for key, value in entry.degradation.items() if key != "name"})
     task = f"{entry.degradation['name']}: {settings}" if entry.degradation else "feature extractor"
     lines = [f"{entry.name:<18} {weights}", task, *filter(None, [entry.notes])]
     return f"\n{'':<19}".join(lines)
+
+
+def listed(settings: Mapping[str, Any]) -> str:
+    """Settings as ``key value, key value``."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items())

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from coldbench.checkpoints import Restorer, build_degradation, save_weights
 from coldbench.classifier import train_classifier
+from coldbench.commands.listing import listed
 from coldbench.datasets import ImageSource, to_model_range
 from coldbench.devices import choose_device, device_name
 from coldbench.files import write_text
@@ -59,10 +60,10 @@ def model_card(entry: Entry, facts: dict[str, str], sha256: str) -> str:
     """Markdown: what the checkpoint is and how it was made."""
     settings = {
         "Data": entry.dataset,
-        "Network": _listed(entry.network),
-        "Degradation": _listed(entry.degradation),
-        "Start": _listed(entry.start),
-        "Recipe": _listed(entry.training),
+        "Network": listed(entry.network),
+        "Degradation": listed(entry.degradation),
+        "Start": listed(entry.start),
+        "Recipe": listed(entry.training),
         **facts,
         "sha256": f"`{sha256}`",
     }
@@ -130,10 +131,6 @@ def _draw_grid(entry: Entry, source: ImageSource, progress: Progress, path: Path
     restored = sample(Restorer(progress.model, device), degradation, x_T, context, improved_step)
     images = {"original": x0, "degraded": x_T, "direct": restored.direct, "sampled": restored.sampled}
     save_picture({label: to_unit(batch).cpu() for label, batch in images.items()}, path)
-
-
-def _listed(settings: dict[str, object]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in settings.items())
 
 
 def _machine(device: torch.device) -> str:
