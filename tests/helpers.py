@@ -1,10 +1,16 @@
-"""The command line as a subprocess."""
+"""The command line as a subprocess, and images as tensors."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+
+from torch import Tensor
+
+from coldbench.images import ImageSource
+from coldbench.pixels import decode
+from coldbench.transforms import TRANSFORMS
 
 
 def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -17,3 +23,9 @@ def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, mes
     assert "Traceback" not in done.stderr
     assert message in done.stderr.splitlines()[-1]
     assert done.stdout == ""
+
+
+def loaded(source: ImageSource, image_size: int = 32, channels: int = 3, transform: str = "native") -> Tensor:
+    """All images of a source, uint8 (N, C, S, S)."""
+    pixels = decode(source, transform=TRANSFORMS[transform], image_size=image_size, channels=channels)
+    return pixels.batch(range(source.count))

@@ -290,4 +290,4 @@ def test_fetch_offline_is_one_line(tmp_path: Path) -> None:
     environment = {**os.environ, "https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "coldbench", "fetch", "mnist", "--data-root", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert_one_clear_line(done, 3, "MNIST could not be downloaded")
+    assert_one_clear_line(done, 3, "train-images-idx3-ubyte.gz could not be downloaded from https://")

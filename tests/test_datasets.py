@@ -12,8 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from coldbench.datasets import folder_source, mnist, npz_source, open_source, read_idx, to_model_range
+from coldbench.datasets import mnist, open_source, read_idx
 from coldbench.errors import BadInput, Missing
+from coldbench.images import folder_source, npz_source
+from coldbench.transforms import to_model_range
+from tests.helpers import loaded
 
 
 def picture(size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) -> Image.Image:
@@ -25,8 +28,8 @@ def picture(size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) 
 def test_mnist_ships_all_test_images() -> None:
     source = mnist(Path("nowhere"))
     assert (source.count, source.name) == (10_000, "MNIST")
-    pixels = source.load([0, 9_999], image_size=32, channels=1)
-    assert pixels.shape == (2, 1, 32, 32)
+    pixels = loaded(source, channels=1)
+    assert pixels.shape == (10_000, 1, 32, 32)
     assert pixels.dtype == torch.uint8
     # Pillow's bilinear 28 -> 32 of the first digit, a seven.
     assert int(pixels[0].sum()) == pytest.approx(np.asarray(source.read(0)).sum() * (32 / 28) ** 2, rel=0.02)
@@ -40,7 +43,7 @@ def test_mnist_training_images_say_how_to_get_them(tmp_path: Path) -> None:
 def test_native_size_is_left_untouched(tmp_path: Path) -> None:
     image = picture((32, 32))
     image.save(tmp_path / "a.png")
-    pixels = folder_source(tmp_path).load([0], image_size=32, channels=3)
+    pixels = loaded(folder_source(tmp_path), channels=3)
     assert np.array_equal(pixels[0].permute(1, 2, 0).numpy(), np.asarray(image))
 
 
@@ -48,7 +51,7 @@ def test_shorter_side_is_resized_and_the_centre_kept(tmp_path: Path) -> None:
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, 32:96] = 200
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    result = folder_source(tmp_path).load([0], image_size=32, channels=3)
+    result = loaded(folder_source(tmp_path), channels=3)
     assert result.shape == (1, 3, 32, 32)
     assert (result[..., 1:-1] == 200).all()
 
@@ -69,16 +72,18 @@ def test_grey_becomes_colour_but_colour_never_grey(tmp_path: Path) -> None:
     picture(mode="L").save(tmp_path / "grey.png")
     picture(mode="RGBA").save(tmp_path / "rgba.png")
     source = folder_source(tmp_path)
-    assert source.load([0, 1], image_size=32, channels=3).shape == (2, 3, 32, 32)
-    with pytest.raises(BadInput, match=r"image 1 .* mode RGBA, but this row restores 8-bit 1-channel images"):
-        source.load([0, 1], image_size=32, channels=1)
+    assert loaded(source, channels=3).shape == (2, 3, 32, 32)
+    with pytest.raises(
+        BadInput, match=r"rgba\.png cannot be used: it has mode RGBA, but this row restores 8-bit 1-channel images"
+    ):
+        loaded(source, channels=1)
 
 
 def test_16_bit_images_are_refused_not_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40).save(tmp_path / "deep.png")
     for channels in (1, 3):
         with pytest.raises(BadInput, match="8-bit"):
-            folder_source(tmp_path).load([0], image_size=32, channels=channels)
+            loaded(folder_source(tmp_path), channels=channels)
 
 
 def test_folders_may_hold_anything(tmp_path: Path) -> None:
@@ -92,8 +97,8 @@ def test_folders_may_hold_anything(tmp_path: Path) -> None:
 def test_npz_takes_grey_and_colour(tmp_path: Path) -> None:
     for shape, channels in (((5, 28, 28), 1), ((5, 28, 28, 1), 1), ((5, 32, 32, 3), 3)):
         np.savez(tmp_path / "a.npz", images=np.zeros(shape, np.uint8))
-        source = open_source(f"npz:{tmp_path / 'a.npz'}")
-        assert source.load(range(5), image_size=32, channels=channels).shape == (5, channels, 32, 32)
+        source = open_source(f"npz:{tmp_path / 'a.npz'}", tmp_path)
+        assert loaded(source, channels=channels).shape == (5, channels, 32, 32)
 
 
 def test_model_range() -> None:
@@ -134,16 +139,16 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
     picture().save(folder / "a.png")
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:1000])
     with pytest.raises(BadInput, match=r"b\.png cannot be read as an image"):
-        folder_source(folder).load([0, 1], image_size=32, channels=3)
+        loaded(folder_source(folder), channels=3)
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"x")[:-4])
     with pytest.raises(BadInput, match=r"cut\.gz is not a gzipped IDX file"):
         read_idx(tmp_path / "cut.gz")
 
 
 @pytest.mark.parametrize("spec", ["zip:x", "npz:", "folder", "npz:absent.npz", "folder:absent"])
-def test_unusable_specs_are_refused(spec: str) -> None:
+def test_unusable_specs_are_refused(spec: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput):
-        open_source(spec)
+        open_source(spec, tmp_path)
 
 
 def test_empty_folder_is_refused(tmp_path: Path) -> None:

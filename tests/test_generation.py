@@ -12,19 +12,23 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from coldbench.commands import prepare as prepare_module
+from coldbench import api
 from coldbench.commands.prepare import Settings, prepare
-from coldbench.datasets import array_source, mnist, to_model_range
+from coldbench.datasets import mnist
 from coldbench.degradations.blur import blur
 from coldbench.degradations.noise import GaussianNoise
 from coldbench.errors import BadInput, Missing
 from coldbench.generation import GENERATORS, Generation, as_file, generate
+from coldbench.images import array_source
 from coldbench.metrics import features
 from coldbench.metrics.features import FeatureSpace, mnist_cnn
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.pixels import decode
 from coldbench.references import training_reference
 from coldbench.registry import DATASETS, find_entry
 from coldbench.starts import REGULARIZATION, constant_start, fit_channel_means, noise_start
+from coldbench.store import ImageStore
+from coldbench.transforms import TRANSFORMS, to_model_range
 
 CPU = torch.device("cpu")
 SIZE, TIMESTEPS = 8, 5
@@ -136,7 +140,9 @@ def test_broken_symmetry_is_perfect_symmetry_plus_white_noise() -> None:
 
 def test_the_fit_is_the_one_component_mixture_of_the_channel_means() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, SIZE, SIZE, 3), dtype=np.uint8)
-    fit = fit_channel_means(array_source("x", pixels, ""), image_size=SIZE, channels=3)
+    fit = fit_channel_means(
+        decode(array_source("x", pixels), transform=TRANSFORMS["native"], image_size=SIZE, channels=3)
+    )
     means = (pixels / 255 * 2 - 1).mean(axis=(1, 2))
     np.testing.assert_allclose(fit["mean"], means.mean(axis=0), atol=1e-6)
     expected = np.cov(means.T, ddof=0) + REGULARIZATION * np.eye(3)
@@ -145,7 +151,9 @@ def test_the_fit_is_the_one_component_mixture_of_the_channel_means() -> None:
 
 def test_one_channel_is_fitted_too() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, SIZE, SIZE), dtype=np.uint8)
-    fit = fit_channel_means(array_source("x", pixels, ""), image_size=SIZE, channels=1)
+    fit = fit_channel_means(
+        decode(array_source("x", pixels), transform=TRANSFORMS["native"], image_size=SIZE, channels=1)
+    )
     assert np.shape(fit["covariance"]) == (1, 1)
     assert constant_start(fit, 0.0, range(3), 0, (1, SIZE, SIZE)).shape == (3, 1, SIZE, SIZE)
 
@@ -178,7 +186,7 @@ class TestReference:
         return pixels
 
     def take(self, root: Path, space: FeatureSpace = PIXELS) -> FeatureStatistics:
-        return training_reference("toy", space, root, image_size=SIZE, channels=3, device=CPU).statistics
+        return training_reference("toy", space, ImageStore(root), image_size=SIZE, channels=3, device=CPU).statistics
 
     def test_it_is_taken_from_all_images(self, training: np.ndarray, tmp_path: Path) -> None:
         pixels = to_model_range(torch.from_numpy(training).permute(0, 3, 1, 2))
@@ -230,10 +238,10 @@ def test_a_feature_space_without_reference_does_not_stop_the_others(
     """Weights of Inception are at hand, the training images are not: the shipped statistics still serve."""
     other = dataclasses.replace(PIXELS, name="inception-v3-compat")
     monkeypatch.setattr(features, "inception", lambda device: other)
-    prepare_module._feature_space.cache_clear()
+    api._feature_space.cache_clear()
     settings = Settings(images=4, data_root=tmp_path, quiet=True)
-    prepared = prepare(find_entry("mnist-noise"), ["fixed-noise"], settings)
-    prepare_module._feature_space.cache_clear()
+    prepared = prepare(find_entry("mnist-noise"), ["fixed-noise"], settings, settings.store())
+    api._feature_space.cache_clear()
     assert [space.name for space in prepared.features] == ["mnist-cnn"]
     assert "coldbench fetch mnist" in prepared.no_fid
     assert not prepared.missing
@@ -241,7 +249,7 @@ def test_a_feature_space_without_reference_does_not_stop_the_others(
 
 def test_shipped_statistics_are_those_of_the_training_images(shared: Path) -> None:
     space = mnist_cnn(CPU)
-    kept = training_reference("mnist", space, Path("nowhere"), image_size=32, channels=1, device=CPU)
+    kept = training_reference("mnist", space, ImageStore(Path("nowhere")), image_size=32, channels=1, device=CPU)
     assert kept.digest == mnist(shared / "data", train=True).digest
     assert kept.statistics.count == 60_000
 

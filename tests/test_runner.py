@@ -9,16 +9,18 @@ import pytest
 import torch
 
 from coldbench.checkpoints import Restorer, build_degradation, load_network
-from coldbench.datasets import mnist, to_model_range
+from coldbench.datasets import mnist
 from coldbench.degradations.superres import super_resolution
 from coldbench.errors import BadInput
 from coldbench.metrics.features import mnist_cnn
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.pixelwise import RMSE
+from coldbench.pixels import decode
 from coldbench.protocols import Protocol, find_protocol
 from coldbench.registry import find_entry
 from coldbench.runner import Task, batches, measure
 from coldbench.sampling import improved_step, sample
+from coldbench.transforms import TRANSFORMS, to_model_range
 
 CPU = torch.device("cpu")
 PAPER = Protocol("paper")
@@ -33,14 +35,19 @@ def task(
 ) -> Task:
     entry = find_entry(name)
     return Task(
-        source=mnist(Path("nowhere")),
+        pixels=decode(
+            mnist(Path("nowhere")),
+            transform=TRANSFORMS["native"],
+            image_size=32,
+            channels=1,
+            count=min(images + 1, 10_000),
+        ),
         degradation=build_degradation(entry),
         restore=Restorer(load_network(entry), CPU),
         features=[mnist_cnn(CPU)],
         methods=methods,
         protocol=protocol,
         images=images,
-        channels=1,
         seed=0,
         batch_size=batch_size,
         device=CPU,
@@ -106,12 +113,14 @@ def test_a_faster_dtype_is_taken_and_differs() -> None:
     assert values[1] == pytest.approx(values[0], rel=0.1)
 
 
-def test_features_that_need_another_size_are_refused() -> None:
-    larger = dataclasses.replace(
-        task("mnist-superres", 4), degradation=super_resolution(image_size=64, timesteps=2, mode="area")
-    )
+def test_sizes_must_agree() -> None:
+    smaller = task("mnist-superres", 4)
+    large = super_resolution(image_size=64, timesteps=2, mode="area")
+    with pytest.raises(BadInput, match="degradation takes images of 64 pixels, not 32"):
+        measure(dataclasses.replace(smaller, degradation=large))
+    pixels = decode(smaller.pixels.source, transform=TRANSFORMS["native"], image_size=64, channels=1, count=4)
     with pytest.raises(BadInput, match="mnist-cnn takes images of 32 pixels, not 64"):
-        measure(larger)
+        measure(dataclasses.replace(smaller, degradation=large, pixels=pixels))
 
 
 def test_too_few_images_are_an_error() -> None:
@@ -121,12 +130,12 @@ def test_too_few_images_are_an_error() -> None:
 
 def test_released_protocol_drops_the_first_image_and_scores_earlier_states() -> None:
     """Against a literal run of the released evaluation on the same images."""
-    released = task("mnist-inpaint", 12, protocol=find_protocol("released", "inpaint"))
+    released = task("mnist-inpaint", 12, protocol=find_protocol("released", find_entry("mnist-inpaint")))
     released = dataclasses.replace(released, features=[])
     degradation, restore = released.degradation, released.restore
     assert restore is not None
     indices = range(1, 13)
-    x0 = to_model_range(released.source.load(indices, image_size=32, channels=1))
+    x0 = to_model_range(released.pixels.batch(indices))
     context = degradation.draw(indices, 0)
     with torch.inference_mode():
         x_T = degradation.observe(degradation(x0, 50, context))
@@ -143,9 +152,9 @@ def test_released_protocol_drops_the_first_image_and_scores_earlier_states() -> 
 @torch.inference_mode()
 def test_released_protocol_counts_left_over_images_as_zero_features() -> None:
     entry = dataclasses.replace(
-        task("mnist-superres", 53, methods=("degraded",)), protocol=find_protocol("released", "blur")
+        task("mnist-superres", 53, methods=("degraded",)), protocol=find_protocol("released", find_entry("mnist-blur"))
     )
-    pictures = to_model_range(entry.source.load(range(1, 54), image_size=32, channels=1))
+    pictures = to_model_range(entry.pixels.batch(range(1, 54)))
     sets = []
     for images in (pictures, entry.degradation(pictures, 3)):
         features = entry.features[0].extract((images + 1) / 2)
@@ -160,12 +169,19 @@ def test_released_protocol_counts_left_over_images_as_zero_features() -> None:
 
 def test_released_protocol_scores_no_set_of_zero_features() -> None:
     with pytest.raises(BadInput, match="features in batches of 50"):
-        measure(task("mnist-superres", 49, methods=("degraded",), protocol=find_protocol("released", "superres")))
+        measure(
+            task(
+                "mnist-superres",
+                49,
+                methods=("degraded",),
+                protocol=find_protocol("released", find_entry("mnist-superres")),
+            )
+        )
 
 
 def test_protocols_by_name() -> None:
-    assert find_protocol("paper", "anything") == PAPER
+    assert find_protocol("paper", find_entry("mnist-blur")) == PAPER
     with pytest.raises(BadInput, match="unknown protocol 'papers'"):
-        find_protocol("papers", "blur")
+        find_protocol("papers", find_entry("mnist-blur"))
     with pytest.raises(BadInput, match="no evaluation of 'noise'"):
-        find_protocol("released", "noise")
+        find_protocol("released", find_entry("mnist-noise"))

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from coldbench.datasets import ImageSource, array_source, mnist
+from coldbench.datasets import mnist
 from coldbench.errors import BadInput
+from coldbench.images import array_source
+from coldbench.pixels import Pixels, decode
 from coldbench.registry import Entry
 from coldbench.training import Progress, Recipe, _Run, train
+from coldbench.transforms import TRANSFORMS
 
 CPU = torch.device("cpu")
 ENTRY = Entry(
@@ -29,12 +32,12 @@ ENTRY = Entry(
 
 
 @pytest.fixture(scope="module")
-def digits() -> ImageSource:
+def digits() -> Pixels:
     source = mnist(Path("nowhere"))
-    return array_source("digits", np.stack([np.asarray(source.read(i)) for i in range(40)]), "")
+    return decode(source, transform=TRANSFORMS["native"], image_size=16, channels=1, count=40)
 
 
-def run(digits: ImageSource, state: Path, entry: Entry = ENTRY, stop_after: int | None = None) -> Progress:
+def run(digits: Pixels, state: Path, entry: Entry = ENTRY, stop_after: int | None = None) -> Progress:
     def watch(progress: Progress) -> None:
         if progress.step == stop_after:
             signal.raise_signal(signal.SIGINT)
@@ -42,7 +45,7 @@ def run(digits: ImageSource, state: Path, entry: Entry = ENTRY, stop_after: int 
     return train(entry, digits, state, device=CPU, compile_network=False, watch=watch)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(digits: ImageSource, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_to_the_same_weights(digits: Pixels, tmp_path: Path) -> None:
     whole = run(digits, tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
         run(digits, tmp_path / "stopped.pt", stop_after=5)
@@ -52,7 +55,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(digits: ImageSource, tmp_path
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
-def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: ImageSource, tmp_path: Path) -> None:
+def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: Pixels, tmp_path: Path) -> None:
     """Not from ``watch``, between steps, but from another thread, wherever the step happens to be."""
     state = tmp_path / "s.pt"
     interruptions = 0
@@ -77,14 +80,14 @@ def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: ImageSource, tmp_pa
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
-def test_a_run_that_could_not_start_leaves_nothing(digits: ImageSource, tmp_path: Path) -> None:
+def test_a_run_that_could_not_start_leaves_nothing(digits: Pixels, tmp_path: Path) -> None:
     greedy = dataclasses.replace(ENTRY, training=ENTRY.training | {"batch_size": 41})
-    with pytest.raises(BadInput, match="40 images are fewer than a batch of 41"):
+    with pytest.raises(BadInput, match="40 images are fewer than a step's 41"):
         run(digits, tmp_path / "s.pt", greedy)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_loss_falls(digits: ImageSource, tmp_path: Path) -> None:
+def test_loss_falls(digits: Pixels, tmp_path: Path) -> None:
     losses: list[float] = []
     longer = dataclasses.replace(ENTRY, training=ENTRY.training | {"steps": 60, "lr": 3e-3})
     train(longer, digits, tmp_path / "s.pt", device=CPU, compile_network=False, watch=lambda p: losses.append(p.loss))
@@ -95,7 +98,7 @@ def test_l1_learns_the_median_and_l2_the_mean(tmp_path: Path) -> None:
     """Of images that are black three times in four and white once, all that is left to learn from nothing."""
     pixels = np.zeros((40, 16, 16), np.uint8)
     pixels[::4] = 255
-    source = array_source("black and white", pixels, "")
+    source = decode(array_source("b", pixels), transform=TRANSFORMS["native"], image_size=16, channels=1)
     nothing = {"name": "blur", "image_size": 16, "timesteps": 1, "routine": "constant", "kernel_size": 3, "std": 1.0}
     means = {}
     for loss in ("l1", "l2"):
@@ -109,13 +112,56 @@ def test_l1_learns_the_median_and_l2_the_mean(tmp_path: Path) -> None:
     assert means["l2"] == pytest.approx(-0.5, abs=0.15)
 
 
-def test_another_seed_gives_other_weights(digits: ImageSource, tmp_path: Path) -> None:
+def test_accumulated_batches_step_as_one_batch_does(digits: Pixels, tmp_path: Path) -> None:
+    """To rounding: the mean of two halves' gradients is the gradient of the whole."""
+    whole = run(digits, tmp_path / "a.pt")
+    halves = dataclasses.replace(ENTRY, training=ENTRY.training | {"batch_size": 2, "accumulate": 2})
+    for name, tensor in run(digits, tmp_path / "b.pt", halves).model.state_dict().items():
+        torch.testing.assert_close(tensor, whole.model.state_dict()[name], atol=1e-3, rtol=0)
+
+
+def test_the_average_is_a_copy_first_and_then_moves_every_so_often(digits: Pixels) -> None:
+    """PROTOCOL 4, with the numbers 10 and 2,000 as 3 and 4."""
+    training = {"steps": 9, "batch_size": 4, "ema": 0.75, "ema_every": 3, "ema_start": 4, "schedule": "constant"}
+    run_ = _Run(dataclasses.replace(ENTRY, training=training), digits, CPU)
+    networks, averages = [], []
+    for batch in run_.remaining_batches():
+        run_.update(run_.network, batch)
+        networks.append(run_.network.final_conv[1].bias.detach().clone())
+        averages.append(run_.average.module.final_conv[1].bias.detach().clone())
+    assert torch.equal(averages[0], networks[0])
+    assert torch.equal(averages[2], networks[0])
+    assert torch.equal(averages[3], networks[3])
+    assert torch.equal(averages[5], networks[3])
+    torch.testing.assert_close(averages[6], 0.75 * networks[3] + 0.25 * networks[6])
+    assert torch.equal(averages[8], averages[6])
+    assert run_.optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_augmented_images_differ_from_epoch_to_epoch_and_not_from_run_to_run() -> None:
+    digits = decode(mnist(Path("nowhere")), transform=TRANSFORMS["zoom-random"], image_size=16, channels=1, count=8)
+    entry = dataclasses.replace(ENTRY, training={"steps": 2, "batch_size": 8, "augmentation": "zoom-random"})
+    seen: list[torch.Tensor] = []
+    for _ in range(2):
+        run_ = _Run(entry, digits, CPU)
+        loss = run_._loss
+        run_._loss = lambda forward, batch, t, keys, loss=loss: (
+            seen.append(digits.batch(sorted(batch.tolist()), keys=keys)),
+            loss(forward, batch, t, keys),
+        )[1]
+        for batch in run_.remaining_batches():
+            run_.update(run_.network, batch)
+    assert torch.equal(seen[0], seen[2])
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_another_seed_gives_other_weights(digits: Pixels, tmp_path: Path) -> None:
     other = dataclasses.replace(ENTRY, training=ENTRY.training | {"seed": 1})
     assert run(digits, tmp_path / "a.pt").loss != run(digits, tmp_path / "b.pt", other).loss
 
 
 @pytest.mark.parametrize("inputs", [{"noise": 0.5}, {"eight_bit": True}])
-def test_what_the_network_sees_is_the_recipe_s(inputs: dict[str, object], digits: ImageSource, tmp_path: Path) -> None:
+def test_what_the_network_sees_is_the_recipe_s(inputs: dict[str, object], digits: Pixels, tmp_path: Path) -> None:
     """Training sees noisy or truncated images where asked to, and the same ones each time."""
     seen: list[torch.Tensor] = []
     entry = dataclasses.replace(ENTRY, training={"steps": 1, "batch_size": 4, **inputs})
@@ -133,16 +179,17 @@ def test_what_the_network_sees_is_the_recipe_s(inputs: dict[str, object], digits
         assert 0 < difference.abs().max() < 2 / 255
 
 
-def test_a_state_of_another_recipe_is_refused(digits: ImageSource, tmp_path: Path) -> None:
+def test_a_state_of_another_recipe_is_refused(digits: Pixels, tmp_path: Path) -> None:
     run(digits, tmp_path / "s.pt")
     other = dataclasses.replace(ENTRY, training=ENTRY.training | {"lr": 1e-4})
     with pytest.raises(BadInput, match="belongs to another recipe or data set of tiny"):
         run(digits, tmp_path / "s.pt", other)
+    other_images = dataclasses.replace(digits.source, digest="other images")
     with pytest.raises(BadInput, match="belongs to another recipe or data set of tiny"):
-        run(dataclasses.replace(digits, digest="other images"), tmp_path / "s.pt")
+        run(dataclasses.replace(digits, source=other_images), tmp_path / "s.pt")
 
 
-def test_a_damaged_state_is_refused(digits: ImageSource, tmp_path: Path) -> None:
+def test_a_damaged_state_is_refused(digits: Pixels, tmp_path: Path) -> None:
     state = tmp_path / "s.pt"
     state.write_bytes(b"PK\x03\x04 not a checkpoint")
     with pytest.raises(BadInput, match="is damaged; delete it"):
@@ -166,6 +213,10 @@ def test_recipes_refuse_unknown_keys() -> None:
         {"steps": 1, "lr": -1.0},
         {"steps": 1, "dtype": "int8"},
         {"steps": 1, "loss": "l3"},
+        {"steps": 1, "accumulate": 0},
+        {"steps": 1, "ema_every": 0},
+        {"steps": 1, "schedule": "linear"},
+        {"steps": 1, "augmentation": "cutmix"},
     ],
 )
 def test_recipes_refuse_what_cannot_be_trained(training: dict[str, object]) -> None:

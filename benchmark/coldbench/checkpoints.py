@@ -15,22 +15,28 @@ from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput, Missing
 from coldbench.files import sha256_of, write_atomically
 from coldbench.registry import DEGRADATIONS, NETWORKS, Entry, Registry
+from coldbench.results import RANDOM
 
 
 def build_degradation(entry: Entry, settings: Mapping[str, Any] | None = None) -> Degradation:
     """D of this entry, with the entry's settings and, over them, those of a protocol."""
-    degradation: Degradation = _build(entry, DEGRADATIONS, {**entry.degradation, **(settings or {})})
+    degradation: Degradation = make(entry.name, DEGRADATIONS, {**entry.degradation, **(settings or {})})
     return degradation
 
 
 def build_network(entry: Entry) -> nn.Module:
     """The entry's network with fresh weights; nothing scores these."""
-    network: nn.Module = _build(entry, NETWORKS, entry.network)
+    network: nn.Module = make(entry.name, NETWORKS, entry.network)
     return network
 
 
-def _build(entry: Entry, registry: Registry, spec: Mapping[str, Any]) -> Any:
+def make(whose: str, registry: Registry, spec: Mapping[str, Any]) -> Any:
     """The thing that ``spec`` names and parametrises.
+
+    Args:
+        whose: for messages.
+        registry: that ``spec["name"]`` is looked up in.
+        spec: the name, and arguments.
 
     Raises:
         BadInput: unknown name, or arguments that it does not take.
@@ -40,7 +46,7 @@ def _build(entry: Entry, registry: Registry, spec: Mapping[str, Any]) -> Any:
     try:
         return make(**arguments)
     except (TypeError, ValueError, IndexError, RuntimeError, ArithmeticError) as error:
-        raise BadInput(f"{entry.name}: its {registry.kind} cannot be built: {str(error).splitlines()[0]}") from error
+        raise BadInput(f"{whose}: its {registry.kind} cannot be built: {str(error).splitlines()[0]}") from error
 
 
 def load_network(entry: Entry) -> nn.Module:
@@ -55,6 +61,27 @@ def load_network(entry: Entry) -> nn.Module:
     network = build_network(entry)
     load_weights(network, entry.weights, entry.sha256)
     return network.eval()
+
+
+def load_restorer(entry: Entry, device: torch.device, dtype: str = "float32", *, random: bool = False) -> Restorer:
+    """R of an entry.
+
+    Args:
+        entry: of the registry.
+        device: where it runs.
+        dtype: ``float32`` or ``bfloat16``.
+        random: where the entry has no weights, take random ones, the same each time, whose hash is ``RANDOM``. Their
+            numbers mean nothing; they show that everything else works.
+
+    Raises:
+        Missing, BadInput: see ``load_network``.
+    """
+    arithmetic: torch.dtype = getattr(torch, dtype)
+    if random and (entry.sha256 is None or not entry.weights.exists()):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return Restorer(build_network(entry), device, arithmetic, sha256=RANDOM)
+    return Restorer(load_network(entry), device, arithmetic, sha256=entry.sha256)
 
 
 def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
@@ -99,9 +126,18 @@ class Restorer:
         network: takes images (B, C, S, S) and int64 indices (B,).
         device: where it runs; images come and go there.
         dtype: ``torch.float32``, or a faster one by autocast.
+        sha256: of its weights, where they are known.
     """
 
-    def __init__(self, network: nn.Module, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        self.sha256 = sha256
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.dtype = dtype
         self.chunk = CHUNK[device.type]

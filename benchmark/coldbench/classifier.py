@@ -15,8 +15,10 @@ from torch.nn import functional as F
 from coldbench.checkpoints import build_network
 from coldbench.datasets import mnist, mnist_labels
 from coldbench.metrics.mnist_cnn import IMAGE_SIZE
+from coldbench.pixels import decode
 from coldbench.randomness import image_rng
 from coldbench.registry import Entry
+from coldbench.transforms import TRANSFORMS
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ def accuracy(network: nn.Module, root: Path) -> float:
 
 def _load(root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
     source = mnist(root, train=train)
-    images = source.load(range(source.count), image_size=IMAGE_SIZE, channels=1).float() / 255
+    pixels = decode(source, transform=TRANSFORMS["native"], image_size=IMAGE_SIZE, channels=1)
+    images = pixels.batch(range(source.count)).float() / 255
     return images, torch.from_numpy(mnist_labels(root, train=train))
 
 

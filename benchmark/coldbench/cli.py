@@ -40,6 +40,15 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--workers, the same everywhere."""
+    return click.option(
+        "--workers",
+        type=click.IntRange(min=0),
+        help="Processes that decode images.  [default: one a core, up to 8]",
+    )(command)
+
+
 def output_option(default: str, what: str) -> Callable[..., Any]:
     """--output, the same everywhere but for where and what."""
     return click.option(
@@ -50,7 +59,23 @@ def output_option(default: str, what: str) -> Callable[..., Any]:
 def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How to measure, the same for every command that does."""
     options: list[Callable[..., Any]] = [
-        click.option("--data", metavar="SPEC", help="Other images to restore: folder:PATH or npz:PATH."),
+        click.option(
+            "--data",
+            metavar="SPEC",
+            help="Images to restore: folder:PATH, npz:PATH, a data set, or module:function of yours.",
+        ),
+        click.option(
+            "--transform",
+            type=click.Choice(["native", "zoom", "zoom-random"]),
+            help="Of the images, unlike the row's; stored with the number.",
+        ),
+        click.option(
+            "--set",
+            "settings",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="A setting of the degradation, unlike the row's; stored with the number.",
+        ),
         click.option(
             "--features",
             metavar="NAMES",
@@ -84,6 +109,7 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="The algorithms as printed, or the released code with its quirks.",
         ),
         data_root_option,
+        workers_option,
         click.option(
             "--format",
             "style",
@@ -91,6 +117,11 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
             default="markdown",
             show_default=True,
             help="Of stdout.",
+        ),
+        click.option(
+            "--allow-random-weights",
+            is_flag=True,
+            help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
         ),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
@@ -107,6 +138,7 @@ def main() -> None:
     \b
     coldbench run --table 1 --images 1000              Table 1 on 1,000 MNIST digits, beside the paper's numbers
     coldbench compare fixed-noise estimated-noise      two methods, their difference and its interval
+    coldbench evaluate my_module:restore ...           a restoration model of your own
     coldbench list models                              what can be measured, and what is missing
     coldbench train mnist-blur                         make a checkpoint as the shipped one was made
 
@@ -136,11 +168,13 @@ def run(table: str, rows: str | None, methods: str | None, features: str, style:
       coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
       coldbench run --table 3 --rows mnist --data folder:my_digits
       coldbench run --table 5 --rows mnist --images 1000
+      coldbench run --table 3 --rows celeba --methods degraded --set timesteps=6
 
-    Rows whose data or weights are absent are shown as missing, with the command that supplies them. Every finished
-    row is written to the output folder at once: table-N.json (records), table-N.md, pictures/.
+    Rows whose data or weights are absent are shown as missing, with the command that supplies them; where that leaves
+    nothing, the exit code is 3. Every finished row is written to the output folder at once: table-N.json (records),
+    table-N.md, pictures/.
     """
-    from coldbench.commands.run import RunOptions, measure_tables
+    from coldbench.commands.run import RunOptions, check_measured, measure_tables
     from coldbench.render import render
 
     request = RunOptions(
@@ -150,7 +184,45 @@ def run(table: str, rows: str | None, methods: str | None, features: str, style:
         features=_names("--features", features),
         **options,
     )
-    _print(render(measure_tables(request), style))
+    cells = measure_tables(request)
+    _print(render(cells, style))
+    check_measured(cells)
+
+
+@main.command()
+@click.argument("restorer", metavar="RESTORER")
+@click.option(
+    "--degradation",
+    metavar="NAME",
+    help="A family, a model whose degradation it is, or module:attribute of yours.  [default: RESTORER's own]",
+)
+@click.option("--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="And naive.")
+@click.option("--images", type=click.IntRange(min=2), help="Only the first N.  [default: all]")
+@click.option("--channels", type=click.IntRange(1, 3), help="1 or 3.  [default: RESTORER's own, or 3]")
+@measuring_options
+def evaluate(restorer: str, methods: str, features: str, style: str, **options: Any) -> None:
+    """Measure any restoration model on any images: RESTORER is a model of the registry or module:attribute of yours.
+
+    A restorer of yours is a callable R(x, s): images (B, C, S, S) in [-1, 1] after s = 1..T degradations in, estimates
+    of the clean images out. A degradation of yours is a class or function whose arguments --set gives. Modules are
+    found in the working directory, or installed; installed ones may also register names as entry points.
+
+    \b
+    Examples:
+      coldbench evaluate mnist-blur --images 500
+      coldbench evaluate my_module:restore --degradation cifar10-blur --data npz:cifar10_test.npz
+      coldbench evaluate my_module:restore --degradation blur --set image_size=64 --set timesteps=20 --data folder:faces
+      coldbench evaluate mnist-superres --data my_module:my_images
+    """
+    from coldbench.commands.evaluate import EvaluateOptions, evaluate_restorer, render
+
+    request = EvaluateOptions(
+        restorer=restorer,
+        methods=_names("--methods", methods),
+        features=_names("--features", features),
+        **options,
+    )
+    _print(render(evaluate_restorer(request), request, style))
 
 
 @main.command()
@@ -203,9 +275,17 @@ def list_(what: str) -> None:
 
 @main.command()
 @click.argument("name")
+@click.option("--preset", metavar="NAME", help="Another recipe of the same checkpoint, e.g. quick.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="SPEC",
+    help="Other training images, as in run; several are joined.",
+)
 @data_root_option
+@workers_option
 @device_option
-@output_option("runs", "Receives a folder NAME.")
+@output_option("runs", "Receives a folder NAME, or NAME-PRESET.")
 @click.option(
     "--compile/--no-compile", "compile_network", default=None, help="Fuse the network.  [default: where a compiler is]"
 )
@@ -225,10 +305,13 @@ def train(name: str, **options: Any) -> None:
     Examples:
       coldbench fetch mnist && coldbench train mnist-blur
       coldbench train mnist-cnn --data-root data --output runs
+      coldbench train cifar10-blur                                  the paper's recipe: days on a GPU
+      coldbench train cifar10-blur --preset quick                   a small network, 2,000 steps
+      coldbench train cifar10-blur --data folder:cifar_jpeg --data npz:cifar_true.npz
 
     A stopped run goes on where it was when the same command is given again (mnist-cnn, a classifier that takes minutes
-    on any CPU, starts anew). The result is a .safetensors file and a
-    model card in OUTPUT/NAME, registered under NAME in $COLDBENCH_HOME/models/registry.toml.
+    on any CPU, starts anew). The result is a .safetensors file and a model card in OUTPUT/NAME, registered under NAME
+    in $COLDBENCH_HOME/models/registry.toml.
     """
     from coldbench.commands.train import TrainOptions, train_checkpoint
 
@@ -238,32 +321,44 @@ def train(name: str, **options: Any) -> None:
 @main.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--as", "name", required=True, metavar="NAME", help="The name it gets in your registry.")
-@click.option("--like", required=True, metavar="MODEL", help="A registered model with its data set and degradation.")
+@click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the degradation unlike MODEL's."
 )
-def import_(path: Path, name: str, like: str, settings: tuple[str, ...]) -> None:
+def import_(path: Path, name: str, like: str | None, settings: tuple[str, ...]) -> None:
     """Import a checkpoint of the released code (model.pt).
 
     \b
     Examples:
+      coldbench import model.pt --as celeba-blur                      fills the row of Table 1
       coldbench import model.pt --as my-celeba-blur --like celeba-blur
       coldbench import model.pt --as my-snow --like cifar10-snow --set timesteps=20 --set level=2
 
-    The averaged network (EMA) is taken. Its widths, levels and channels are read off its parameters, and what the file
-    tells of the degradation (blur kernels, noise schedule) must agree with MODEL's. Code in the file is never run.
-    Weights and entry go to $COLDBENCH_HOME/models.
+    The averaged network (EMA) is taken. Its widths, levels and channels are read off its parameters, T, kernels and
+    noise schedule off the file's buffers where it has them; the rest of the degradation is MODEL's. Buffers that are
+    not ours, or not what --set says, are refused. Code in the file is never run. Weights and entry go to
+    $COLDBENCH_HOME/models.
     """
     from coldbench.commands.importing import ImportOptions, import_checkpoint
 
-    _print(import_checkpoint(ImportOptions(path, name, like, settings)))
+    _print(import_checkpoint(ImportOptions(path, name, like or name, settings)))
 
 
 @main.command()
-@click.argument("names", nargs=-1, required=True, type=click.Choice(["mnist", "cifar10", "inception"]))
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="NAME...",
+    type=click.Choice(["mnist", "cifar10", "inception", "celeba", "afhq"]),
+)
 @data_root_option
-def fetch(names: tuple[str, ...], data_root: Path) -> None:
-    """Download data sets or feature weights; nothing else in coldbench downloads.
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def fetch(names: tuple[str, ...], data_root: Path, quiet: bool) -> None:
+    """Download mnist, cifar10 or inception (feature weights); nothing else in coldbench downloads.
+
+    For celeba and afhq, whose licences must be agreed to by hand, it says how to get them. A download that breaks off
+    goes on where it was when the same command is given again; every file is checked.
 
     \b
     Example:
@@ -272,7 +367,7 @@ def fetch(names: tuple[str, ...], data_root: Path) -> None:
     from coldbench.commands.fetch import FETCH
 
     for name in names:
-        _print(FETCH[name](data_root))
+        _print(FETCH[name](data_root, quiet=quiet))
 
 
 def _names(option: str, text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coldbench.errors import BadInput
+from coldbench.registry import Entry
 from coldbench.sampling import Step, improved_step, naive_step, shifted_naive_step, shifted_step
 
 NAMES = ("paper", "released")
@@ -26,6 +27,7 @@ class Protocol:
         feature_batch: features are computed in batches of this size; the images that do not fill the last one count as
             zero features. None: every image counts as it is.
         settings: of the degradation, in the place of the registry's.
+        transform: of the images, in the place of the registry's; None leaves that.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Protocol:
     skipped: int = 0
     feature_batch: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    transform: str | None = None
 
     def involves_network(self, method: str) -> bool:
         """Whether a network has a part in what this method shows."""
@@ -64,16 +67,22 @@ RELEASED = {
 }
 
 
-def find_protocol(name: str, degradation: str) -> Protocol:
-    """The protocol of this name for a degradation family of the registry.
+#: Rows whose images the released evaluation crops and flips at random (PROTOCOL 5.4, 6.1).
+_CROPPED_AT_RANDOM = frozenset({("celeba", "inpaint"), ("celeba", "superres")})
+
+
+def find_protocol(name: str, entry: Entry) -> Protocol:
+    """The protocol of this name for what a checkpoint restores.
 
     Raises:
-        BadInput: unknown name, or a family that the released code does not evaluate.
+        BadInput: unknown name, or a degradation that the released code does not evaluate.
     """
     if name not in NAMES:
         raise BadInput(f"unknown protocol '{name}'; known: {', '.join(NAMES)}")
     if name == "paper":
         return Protocol("paper")
-    if degradation not in RELEASED:
-        raise BadInput(f"the released code has no evaluation of '{degradation}': use --protocol paper")
-    return RELEASED[degradation]
+    family = entry.degradation["name"]
+    if family not in RELEASED:
+        raise BadInput(f"the released code has no evaluation of '{family}': use --protocol paper")
+    cropped = (entry.dataset, family) in _CROPPED_AT_RANDOM
+    return replace(RELEASED[family], transform="zoom-random") if cropped else RELEASED[family]

@@ -5,24 +5,26 @@ They are taken once and kept, so that Table 5 needs no training images afterward
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
-from coldbench.datasets import ImageSource, to_model_range
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_atomically
+from coldbench.images import ImageSource
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics
 from coldbench.paths import home, shipped
-from coldbench.registry import DATASETS
+from coldbench.pixels import Pixels
 from coldbench.runner import batches, to_unit
+from coldbench.starts import fit_channel_means
+from coldbench.store import ImageStore
+from coldbench.transforms import to_model_range
 
 _BATCH = 100
 
@@ -47,62 +49,77 @@ class Reference:
 def training_reference(
     dataset: str,
     space: FeatureSpace,
-    data_root: Path,
+    store: ImageStore,
     *,
     image_size: int,
     channels: int,
     device: torch.device,
-    progress: Callable[[int, int], object] = lambda done, of: None,
 ) -> Reference:
     """The reference of a data set in a feature space: kept, shipped, or taken now from the training images and kept.
 
     Args:
         dataset: a name in ``DATASETS``.
         space: the feature space.
-        data_root: where the training images are; where they are absent, what was kept must do.
+        store: opens the training images; where they are absent, what was kept must do.
         image_size, channels: of the images, after the paper's transform.
         device: of the feature space.
-        progress: called with the number of images done and their total.
 
     Raises:
         Missing: neither statistics nor images.
         BadInput: a damaged file of statistics.
     """
     name = f"{dataset}-train-{image_size}-{space.name}.safetensors"
-    source = _present(dataset, data_root)
+    source = _present(store, dataset)
     for path in (home() / "statistics" / name, shipped("models", "statistics", name)):
         kept = _load(path) if path.exists() else None
         # Statistics of another extractor or of other images are no reference.
         if kept and kept.features_sha256 == space.sha256 and (source is None or kept.digest == source.digest):
             return kept
-    source = source or DATASETS[dataset](data_root, train=True)  # says what is missing
-    load = partial(source.load, image_size=image_size, channels=channels)
-    statistics = _take(load, source.count, space, device, progress)
+    source = source or store.source(dataset, train=True)  # says what is missing
+    pixels = store.pixels(source, transform="native", image_size=image_size, channels=channels)
+    statistics = _take(pixels, space, device, store.progress(f"{space.name} of {source.name} training images"))
     taken = Reference(f"{source.name} training images", source.digest, space.sha256, statistics)
     _save(taken, home() / "statistics" / name)
     return taken
 
 
-def _present(dataset: str, data_root: Path) -> ImageSource | None:
+def training_start(
+    dataset: str, start: Mapping[str, Any], store: ImageStore, *, image_size: int, channels: int
+) -> dict[str, Any]:
+    """What a generator starts from, fitted to the training images where that was not done when it was trained.
+
+    Args:
+        dataset: a name in ``DATASETS``.
+        start: of the registry entry.
+        store: opens the training images.
+        image_size, channels: of the images, after the paper's transform.
+
+    Raises:
+        Missing: it must be fitted, and the training images are absent.
+    """
+    if start.get("name") != "channel-means" or "mean" in start:
+        return dict(start)
+    source = store.source(dataset, train=True)
+    pixels = store.pixels(source, transform="native", image_size=image_size, channels=channels)
+    return {**start, **fit_channel_means(pixels)}
+
+
+def _present(store: ImageStore, dataset: str) -> ImageSource | None:
+    """The training images, if they are here."""
     try:
-        source: ImageSource = DATASETS[dataset](data_root, train=True)
-        return source
+        return store.source(dataset, train=True)
     except Missing:
         return None
 
 
 @torch.inference_mode()
 def _take(
-    load: Callable[[range], Tensor],
-    count: int,
-    space: FeatureSpace,
-    device: torch.device,
-    progress: Callable[[int, int], object],
+    pixels: Pixels, space: FeatureSpace, device: torch.device, progress: Callable[[int, int], object]
 ) -> FeatureStatistics:
     statistics = FeatureStatistics()
-    for positions in batches(count, _BATCH):
-        statistics.update(space.extract(to_unit(to_model_range(load(positions).to(device)))))
-        progress(positions.stop, count)
+    for positions in batches(pixels.count, _BATCH):
+        statistics.update(space.extract(to_unit(to_model_range(pixels.batch(positions).to(device)))))
+        progress(positions.stop, pixels.count)
     return statistics
 
 

@@ -1,8 +1,9 @@
-"""Names: of networks, degradations, data sets and feature extractors, and of the trained checkpoints that use them.
+"""Names: of networks, degradations, data sets, restorers and feature extractors, and of trained checkpoints.
 
 Everything is lazy: a name stands for ``module:attribute`` until somebody asks for it, so that listing names costs no
 import. Installed packages add their own names under the entry-point groups ``coldbench.networks``,
-``coldbench.degradations``, ``coldbench.datasets`` and ``coldbench.features``.
+``coldbench.degradations``, ``coldbench.datasets``, ``coldbench.restorers`` and ``coldbench.features``. Where a name is
+asked for, ``module:attribute`` itself will do.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import difflib
 import importlib
 import importlib.metadata
 import json
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +41,22 @@ class Registry:
         return iter(sorted(self._targets()))
 
     def __getitem__(self, name: str) -> Any:
-        """The object behind ``name``.
+        """The object behind ``name``, or behind ``module:attribute``.
 
         Raises:
             BadInput: unknown name (with the nearest known ones), or a plug-in that cannot be imported.
         """
         targets = self._targets()
-        if name not in targets:
+        if name not in targets and ":" not in name:
             raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}")
-        module, _, attribute = targets[name].partition(":")
+        target = targets.get(name, name)
+        module, _, attribute = target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise BadInput(f"{self.kind} '{name}' ({targets[name]}) cannot be loaded: {error}") from error
+            with _importable_from_here():
+                return getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plug-in is somebody else's code, and may fail in any way
+            where = f"'{name}'" if target == name else f"'{name}' ({target})"
+            raise BadInput(f"{self.kind} {where} cannot be loaded: {type(error).__name__}: {error}") from error
 
     def _targets(self) -> dict[str, str]:
         targets = dict(self._builtin)
@@ -59,6 +65,16 @@ class Registry:
                 raise BadInput(f"{self.kind} '{plugin.name}' is claimed by {targets[plugin.name]} and {plugin.value}")
             targets[plugin.name] = plugin.value
         return targets
+
+
+@contextmanager
+def _importable_from_here() -> Iterator[None]:
+    """Let modules of the working directory be found, as ``python -m`` does."""
+    sys.path.insert(0, "")
+    try:
+        yield
+    finally:
+        sys.path.remove("")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -95,6 +111,8 @@ DATASETS = Registry(
         "afhq": "coldbench.datasets:afhq",
     },
 )
+#: Restoration models from outside; our own are the checkpoints of ``registry.toml``.
+RESTORERS = Registry("restorer", {})
 FEATURES = Registry(
     "feature",
     {
@@ -119,6 +137,9 @@ class Entry:
         weights: the .safetensors file; it may be absent.
         sha256: of that file; None where no weights are known.
         notes: what is open about it.
+        transform: of the images at evaluation, a name in ``coldbench.transforms.TRANSFORMS``.
+        presets: name -> other values for keys of ``network``, ``degradation``, ``start`` and ``training``.
+        preset: the one of these that the weights were trained by, if any.
     """
 
     name: str
@@ -130,6 +151,23 @@ class Entry:
     sha256: str | None = None
     notes: str = ""
     start: dict[str, Any] = field(default_factory=dict)
+    transform: str = "native"
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    preset: str = ""
+
+    def with_preset(self, name: str) -> Entry:
+        """This entry with the values of one of its presets.
+
+        Raises:
+            BadInput: it has no such preset.
+        """
+        if name not in self.presets:
+            known = ", ".join(self.presets) or "none"
+            raise BadInput(f"{self.name} has no preset '{name}'; known: {known}")
+        changes: dict[str, Any] = {
+            part: {**getattr(self, part), **values} for part, values in self.presets[name].items()
+        }
+        return replace(self, preset=name, **changes)
 
 
 def load_entries() -> dict[str, Entry]:
@@ -138,11 +176,35 @@ def load_entries() -> dict[str, Entry]:
     Raises:
         BadInput: a registry file that cannot be read.
     """
-    entries: dict[str, Entry] = {}
-    for path in (shipped("models", "registry.toml"), user_registry()):
-        if path.exists():
-            entries |= {name: _entry(name, spec, path) for name, spec in read_registry(path).items()}
-    return entries
+    return shipped_entries() | (_entries(user_registry()) if user_registry().exists() else {})
+
+
+def shipped_entries() -> dict[str, Entry]:
+    """The checkpoints that coldbench itself knows."""
+    return _entries(shipped("models", "registry.toml"))
+
+
+def _entries(path: Path) -> dict[str, Entry]:
+    return {name: _entry(name, spec, path) for name, spec in read_registry(path).items()}
+
+
+def find_recipe(name: str, preset: str | None = None) -> Entry:
+    """The checkpoint called ``name`` as it is to be trained.
+
+    The user's own entry counts, unless it only holds weights that one of our presets made.
+
+    Args:
+        name: of the checkpoint.
+        preset: train it otherwise, e.g. ``quick``.
+
+    Raises:
+        BadInput: no such checkpoint or preset.
+    """
+    entry = find_entry(name)
+    ours = shipped_entries().get(name)
+    if ours and (entry.preset or (preset and preset not in entry.presets)):
+        entry = ours
+    return entry.with_preset(preset) if preset else entry
 
 
 def find_entry(name: str) -> Entry:
@@ -182,6 +244,9 @@ def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
         "degradation": entry.degradation,
         "training": entry.training,
         **({"start": entry.start} if entry.start else {}),
+        **({"transform": entry.transform} if entry.transform != "native" else {}),
+        **({"preset": entry.preset} if entry.preset else {}),
+        **({"notes": entry.notes} if entry.notes else {}),
     }
     write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
 
@@ -196,7 +261,11 @@ _KEYS: dict[str, tuple[type, bool]] = {
     "weights": (str, True),
     "sha256": (str, True),
     "notes": (str, True),
+    "transform": (str, True),
+    "presets": (dict, True),
+    "preset": (str, True),
 }
+_PRESET_PARTS = frozenset({"network", "degradation", "start", "training"})
 
 
 def _entry(name: str, spec: Any, path: Path) -> Entry:
@@ -211,6 +280,9 @@ def _entry(name: str, spec: Any, path: Path) -> Entry:
         sha256=spec.get("sha256"),
         notes=spec.get("notes", ""),
         start=spec.get("start", {}),
+        transform=spec.get("transform", "native"),
+        presets=spec.get("presets", {}),
+        preset=spec.get("preset", ""),
     )
 
 
@@ -229,6 +301,9 @@ def _check_entry(name: str, spec: Any, path: Path) -> None:
     for part in ("network", "degradation", "start"):
         if spec.get(part) and not isinstance(spec[part].get("name"), str):
             raise BadInput(f"{where}: '{part}' lacks its 'name'")
+    for preset, parts in spec.get("presets", {}).items():
+        if not isinstance(parts, dict) or not _PRESET_PARTS.issuperset(parts):
+            raise BadInput(f"{where}: preset '{preset}' may change {', '.join(sorted(_PRESET_PARTS))}, nothing else")
 
 
 def _toml_table(spec: Mapping[str, Any]) -> str:

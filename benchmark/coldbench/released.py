@@ -116,6 +116,48 @@ def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
     return len(numbers)
 
 
+def infer_degradation(released: Released, like: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file tells of its degradation: settings to put in the place of ``like``'s.
+
+    A noise schedule tells T; blur kernels tell T, their size, and routine and std if ours has such a blur. Padding
+    leaves no trace in a kernel: of two routines that differ in it alone, ``like``'s counts, or else the circular one.
+
+    Args:
+        released: the file.
+        like: the degradation of a similar model, with its ``name``.
+    """
+    if released.alphas_cumprod is not None and like.get("name") == "noise":
+        return {"timesteps": len(released.alphas_cumprod)}
+    if released.kernels is None or like.get("name") != "blur":
+        return {}
+    steps, taps = released.kernels.shape[:2]
+    for routine in dict.fromkeys([str(like.get("routine")), *ROUTINES]):
+        for std in (like.get("std", 0.0), *_stds(released.kernels)):
+            if routine in ROUTINES and _difference(released.kernels, routine, std).max() < _TOLERANCE:
+                return {"timesteps": steps, "kernel_size": taps, "routine": routine, "std": std}
+    return {"timesteps": steps, "kernel_size": taps}
+
+
+def _stds(kernels: Tensor) -> tuple[float, float]:
+    """What ``std`` would be, to four digits, if it were that of every kernel, or its growth rate."""
+    centre = kernels.shape[1] // 2
+    ratios = (kernels[:, centre, centre + 1] / kernels[:, centre, centre]).double()
+    stds = (-0.5 / ratios.log()).sqrt()
+    growth = float(stds[-1].log()) / max(len(stds) - 1, 1)
+    return float(f"{float(stds[0]):.4g}"), float(f"{growth:.4g}")
+
+
+def _difference(kernels: Tensor, routine: str, std: float) -> Tensor:
+    """Of each step's kernel from that of a routine, at its worst: (T,)."""
+    schedule, _ = ROUTINES[routine]
+    try:
+        lines = [gaussian_kernel(kernels.shape[1], schedule(i, std)) for i in range(len(kernels))]
+    except (ZeroDivisionError, OverflowError):
+        return torch.full((len(kernels),), torch.inf)
+    ours = torch.stack([torch.outer(line, line) for line in lines])
+    return (ours - kernels).abs().amax(dim=(1, 2)).nan_to_num(torch.inf)
+
+
 def check_degradation(released: Released, degradation: Mapping[str, Any]) -> None:
     """Whether the numbers in the file are those of this degradation, as far as the file tells.
 
@@ -141,13 +183,10 @@ def _check_blur(kernels: Tensor, degradation: Mapping[str, Any]) -> None:
     steps, size = kernels.shape[:2]
     if degradation.get("name") != "blur" or degradation.get("timesteps") != steps:
         raise BadInput(f"the file has {steps} blur kernels of {size} taps: it restores a blur of {steps} steps")
-    schedule, _ = ROUTINES[degradation["routine"]]
-    taps, std = degradation.get("kernel_size", 11), degradation.get("std", 0.0)
-    lines = [gaussian_kernel(taps, schedule(i, std)) for i in range(steps)]
-    ours = torch.stack([torch.outer(kernel, kernel) for kernel in lines])
-    if ours.shape != kernels.shape:
-        raise BadInput(f"the file's blur kernels have {size} taps, not {ours.shape[1]}")
-    difference = (ours - kernels).abs().amax(dim=(1, 2))
+    taps = degradation.get("kernel_size", 11)
+    if taps != size:
+        raise BadInput(f"the file's blur kernels have {size} taps, not {taps}")
+    difference = _difference(kernels, degradation["routine"], degradation.get("std", 0.0))
     if difference.max() > _TOLERANCE:
         worst = int(difference.argmax())
         raise BadInput(f"the file's blur kernel of step {worst} differs from ours by {difference[worst]:.1e}")

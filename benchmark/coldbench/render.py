@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from coldbench.files import write_atomically
-from coldbench.results import Cell, as_row, to_json
+from coldbench.results import RANDOM, Cell, as_row, to_json
 from coldbench.tables import OURS, TABLES
 
 ABSENT = "-"
@@ -95,6 +95,11 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
         f"{cell.checkpoint}{_short_hash(cell, cells)}, {cell.dtype} on {cell.device}": None
         for cell in cells
         if cell.status == "measured"
+    }
+    notes |= {
+        f"{cell.checkpoint} has random weights: its numbers mean nothing": None
+        for cell in cells
+        if cell.checkpoint_sha256 == RANDOM
     }
     notes |= {f"{_title(cell)}: {OURS}": None for cell in cells if cell.note == OURS}
     notes |= {

@@ -19,6 +19,8 @@ from coldbench.files import write_text
 from coldbench.paths import PACKAGE
 
 SCHEMA_VERSION = 1
+#: Stands for the hash of weights that nobody trained.
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Cell:
         value: the number; None where missing.
         published: the paper's number in this cell, if it has one, and ``note``, what is wrong with that.
         images, seed, protocol: what was measured.
-        checkpoint, checkpoint_sha256: with which network; no hash where none took part, as in every degraded cell.
+        checkpoint, checkpoint_sha256: with which network (``RANDOM`` for one that nobody trained); no hash where none
+            took part, as in every degraded cell.
         data, data_sha256, features_sha256: on which images, in which feature space.
         device, dtype, batch_size: how it was computed.
         status: ``measured`` or ``missing``; ``reason`` says why, and how to mend it.

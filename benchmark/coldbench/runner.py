@@ -10,16 +10,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coldbench.datasets import ImageSource, to_model_range
 from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.jackknife import Estimate, Grouped, estimate
 from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
+from coldbench.pixels import Pixels
 from coldbench.protocols import Protocol
 from coldbench.sampling import Restore, sample
+from coldbench.transforms import to_model_range
 
+#: What can be measured of a restoration: x_T, Algorithm 2, R(x_T, T), Algorithm 1.
+METHODS = ("degraded", "sampled", "direct", "naive")
 #: Images kept for the picture of a run.
 GALLERY = 8
 
@@ -29,28 +32,26 @@ class Task:
     """Everything that the measurement of restored images depends on.
 
     Attributes:
-        source: the images; the first ``images`` of them are used.
+        pixels: the images, decoded; the first ``images`` of them are used, after those that the protocol skips.
         degradation: D, on ``device``.
         restore: R, on ``device``; None if only ``degraded`` is measured.
         features: the feature spaces of the Frechet distances; may be empty.
-        methods: of ``degraded``, ``sampled``, ``direct`` and ``naive``.
+        methods: of ``METHODS``.
         protocol: what exactly these are.
-        images: N, after those that the protocol skips.
-        channels: C of the images.
+        images: N.
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
         groups: of images, for intervals (see ``metrics.jackknife``); 1 for none.
     """
 
-    source: ImageSource
+    pixels: Pixels
     degradation: Degradation
     restore: Restore | None
     features: Sequence[FeatureSpace]
     methods: Sequence[str]
     protocol: Protocol
     images: int
-    channels: int
     seed: int
     batch_size: int
     device: torch.device
@@ -118,14 +119,15 @@ def check(task: Task) -> None:
     """Find out what can be found out before the loop: enough images, and of the right kind.
 
     Raises:
-        BadInput: too few images, or images that do not fit the network or a metric.
+        BadInput: too few images, or images that do not fit the degradation, the network or a metric.
     """
-    source, size = task.source, task.degradation.image_size
-    available = source.count - task.protocol.skipped
-    if task.images > available:
-        raise BadInput(f"{source.name} has {available} images, not {task.images}: lower --images")
-    if task.images < 1:
-        raise BadInput(f"{source.name} has no image that protocol {task.protocol.name} scores")
+    size, degradation = task.pixels.image_size, task.degradation
+    for method in task.methods:
+        if method not in METHODS:
+            raise BadInput(f"unknown method '{method}'; known: {', '.join(METHODS)}")
+    check_count(task.images, task.pixels.count, task.protocol, task.pixels.source.name)
+    if size != degradation.image_size:
+        raise BadInput(f"the degradation takes images of {degradation.image_size} pixels, not {size}")
     check_features(task.features, task.images, size)
     if size < SSIM_TAPS:
         raise BadInput(f"SSIM needs images of {SSIM_TAPS} pixels or more, not {size}")
@@ -134,7 +136,19 @@ def check(task: Task) -> None:
             f"protocol {task.protocol.name} computes features in batches of {task.protocol.feature_batch}: give that "
             "many images, or --features none"
         )
-    source.load([0], image_size=size, channels=task.channels)
+
+
+def check_count(images: int, present: int, protocol: Protocol, name: str) -> None:
+    """Whether so many images can be scored out of those present.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    available = present - protocol.skipped
+    if images > available:
+        raise BadInput(f"{name} has {available} images, not {images}: lower --images")
+    if images < 1:
+        raise BadInput(f"{name} has no image that protocol {protocol.name} scores")
 
 
 def check_features(spaces: Sequence[FeatureSpace], images: int, image_size: int) -> None:
@@ -174,6 +188,9 @@ class TimedRestore:
             raise BadInput("sampled and direct need a restoration network")
         started = time.perf_counter()
         prediction = self.restore(x, s)
+        if not isinstance(prediction, Tensor) or prediction.shape != x.shape:
+            found = tuple(prediction.shape) if isinstance(prediction, Tensor) else type(prediction).__name__
+            raise BadInput(f"R(x, s) must give images of the shape of x, {tuple(x.shape)}, not {found}")
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds += time.perf_counter() - started
@@ -222,8 +239,7 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tupl
     """The clean images of a batch and what each method makes of them, in [-1, 1]."""
     degradation, protocol = task.degradation, task.protocol
     indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
-    pixels = task.source.load(indices, image_size=degradation.image_size, channels=task.channels)
-    x0 = to_model_range(pixels.to(task.device))
+    x0 = to_model_range(task.pixels.batch(indices, seed=task.seed).to(task.device))
     context = degradation.draw(indices, task.seed)
     context = context if context is None else context.to(task.device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coldbench.datasets import ImageSource, to_model_range
 from coldbench.errors import BadInput
+from coldbench.pixels import Pixels
 from coldbench.randomness import normal_images
+from coldbench.transforms import to_model_range
 
 #: Added to the fitted covariance, as the released code's mixture model adds it (PROTOCOL 2.6).
 REGULARIZATION = 1e-6
@@ -66,20 +67,18 @@ def _gaussian(fit: Mapping[str, Any], channels: int) -> tuple[Tensor, Tensor]:
     return mean, factor
 
 
-def fit_channel_means(source: ImageSource, *, image_size: int, channels: int) -> dict[str, Any]:
+def fit_channel_means(images: Pixels) -> dict[str, Any]:
     """The Gaussian that start images are drawn from: one mixture component (PROTOCOL 2.6).
 
     Args:
-        source: the training images; every one is read.
-        image_size, channels: of the images, after the paper's transform.
+        images: the training images in the transform of the evaluation; every one is read.
 
     Returns:
         ``mean`` (C,) and ``covariance`` (C, C; biased, plus ``REGULARIZATION`` on its diagonal) of the channel means
         in [-1, 1], as lists, ready for the registry.
     """
-    blocks = [range(i, min(i + _BATCH, source.count)) for i in range(0, source.count, _BATCH)]
-    loaded = (source.load(block, image_size=image_size, channels=channels) for block in blocks)
-    means = torch.cat([to_model_range(pixels).double().mean(dim=(2, 3)) for pixels in loaded])
-    covariance = torch.cov(means.T, correction=0).reshape(channels, channels)
-    covariance = covariance + REGULARIZATION * torch.eye(channels, dtype=torch.float64)
+    blocks = [range(i, min(i + _BATCH, images.count)) for i in range(0, images.count, _BATCH)]
+    means = torch.cat([to_model_range(images.batch(block)).double().mean(dim=(2, 3)) for block in blocks])
+    covariance = torch.cov(means.T, correction=0).reshape(images.channels, images.channels)
+    covariance = covariance + REGULARIZATION * torch.eye(images.channels, dtype=torch.float64)
     return {"mean": means.mean(dim=0).tolist(), "covariance": covariance.tolist()}

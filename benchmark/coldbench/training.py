@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coldbench.checkpoints import build_degradation, build_network
-from coldbench.datasets import ImageSource, to_model_range
 from coldbench.degradations.base import Degradation, truncate_to_8_bit
 from coldbench.errors import BadInput
 from coldbench.files import write_atomically
+from coldbench.pixels import Pixels
 from coldbench.randomness import image_rng, normal_images
 from coldbench.registry import Entry
+from coldbench.transforms import find_transform, to_model_range
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class Recipe:
 
     Attributes:
         steps: optimiser steps.
-        batch_size: images a step.
-        lr: Adam's learning rate at the start; it falls to zero along a half cosine.
-        ema: decay a step of the averaged weights, which are what is kept.
+        batch_size: images that go through the network at a time.
+        accumulate: batches a step, whose gradients are averaged.
+        lr: Adam's learning rate at the start.
+        schedule: ``cosine``, along a half cosine to zero, or ``constant``.
+        ema: decay of the averaged weights, which are what is kept.
+        ema_every: steps between two updates of the average.
+        ema_start: while fewer steps than this are done, the average is a plain copy.
+        augmentation: of the training images, a name in ``coldbench.transforms.TRANSFORMS``.
         dtype: of the network's arithmetic, ``float32`` or ``bfloat16`` (autocast). bfloat16 wipes out what a blurred
             image still holds.
         eight_bit: degraded images are truncated to the 256 grey levels of a file before the network sees them, as the
@@ -54,8 +60,13 @@ class Recipe:
 
     steps: int
     batch_size: int = 32
+    accumulate: int = 1
     lr: float = 1e-3
+    schedule: str = "cosine"
     ema: float = 0.999
+    ema_every: int = 1
+    ema_start: int = 0
+    augmentation: str = "native"
     dtype: str = "float32"
     loss: str = "l1"
     eight_bit: bool = False
@@ -79,9 +90,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1
-        in_range = in_range and self.noise >= 0 and self.seed >= 0
-        if not in_range or self.dtype not in ("float32", "bfloat16") or self.loss not in ("l1", "l2"):
+        in_range = in_range and self.noise >= 0 and self.seed >= 0 and self.accumulate >= 1
+        in_range = in_range and self.ema_every >= 1 and self.ema_start >= 0
+        named = self.dtype in ("float32", "bfloat16") and self.loss in ("l1", "l2")
+        if not in_range or not named or self.schedule not in ("cosine", "constant"):
             raise BadInput(f"this recipe cannot be trained: {self}")
+        find_transform(self.augmentation)
+
+    @property
+    def images(self) -> int:
+        """Images a step."""
+        return self.batch_size * self.accumulate
 
 
 @dataclass
@@ -96,7 +115,7 @@ class Progress:
 
 def train(
     entry: Entry,
-    source: ImageSource,
+    images: Pixels,
     state_file: Path,
     *,
     device: torch.device,
@@ -108,7 +127,7 @@ def train(
 
     Args:
         entry: network, degradation and recipe.
-        source: training images.
+        images: training images, with the recipe's augmentation.
         state_file: everything a resumed run needs, rewritten as it goes.
         device: where to train.
         compile_network: fuse the network with torch.compile; needs a C++ compiler on a CPU.
@@ -121,7 +140,7 @@ def train(
     Raises:
         BadInput: the state is of another recipe, or corrupt.
     """
-    run = _Run(entry, source, device)
+    run = _Run(entry, images, device)
     run.load(state_file)
     forward = torch.compile(run.network) if compile_network else run.network
     saved = time.monotonic()
@@ -160,57 +179,73 @@ def can_compile(device: torch.device) -> bool:
 class _Run:
     """Network, its average, optimiser and the count of steps done."""
 
-    def __init__(self, entry: Entry, source: ImageSource, device: torch.device) -> None:
-        self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, source.digest
+    def __init__(self, entry: Entry, images: Pixels, device: torch.device) -> None:
+        self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
         self.degradation: Degradation = build_degradation(entry).to(device)
         torch.manual_seed(self.recipe.seed)
         self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
-        self.images = source.load(
-            range(source.count), image_size=self.degradation.image_size, channels=entry.network["channels"]
-        )
+        self.images = images
         self.step, self.seconds, self.losses = 0, 0.0, [math.nan]
 
     def remaining_batches(self) -> Iterator[np.ndarray]:
         """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""
-        per_epoch = len(self.images) // self.recipe.batch_size
+        per_epoch = self.images.count // self.recipe.images
         if per_epoch == 0:
-            raise BadInput(f"{len(self.images)} images are fewer than a batch of {self.recipe.batch_size}")
+            raise BadInput(f"{self.images.count} images are fewer than a step's {self.recipe.images}")
         epoch, order = -1, np.arange(0)
         while self.step < self.recipe.steps:
             if self.step // per_epoch != epoch:
                 epoch = self.step // per_epoch
-                order = image_rng(self.recipe.seed, "epoch", epoch).permutation(len(self.images))
-            start = self.step % per_epoch * self.recipe.batch_size
-            yield order[start : start + self.recipe.batch_size]
+                order = image_rng(self.recipe.seed, "epoch", epoch).permutation(self.images.count)
+            start = self.step % per_epoch * self.recipe.images
+            yield order[start : start + self.recipe.images]
 
     def update(self, forward: Callable[..., Tensor], batch: np.ndarray) -> None:
         """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
         started = time.monotonic()
         self._set_learning_rate()
-        x0 = to_model_range(self.images[batch]).to(self.device)
         rng = image_rng(self.recipe.seed, "severity", self.step)
-        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch))).to(self.device)
+        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
         # A fresh draw each step: the step's images are keyed by their position in the whole run.
-        positions = range(self.step * len(batch), (self.step + 1) * len(batch))
-        context = self.degradation.draw(positions, self.recipe.seed)
+        first, size = self.step * len(batch), self.recipe.batch_size
+        self.optimizer.zero_grad()
+        losses = []
+        for start in range(0, len(batch), size):
+            part = slice(start, start + size)
+            positions = range(first + start, first + start + size)
+            loss = self._loss(forward, batch[part], t[part].to(self.device), positions)
+            (loss / self.recipe.accumulate).backward()
+            losses.append(loss.item())
+        self.optimizer.step()
+        self._average()
+        self.losses = [*self.losses[-99:], float(np.mean(losses))]
+        self.step += 1
+        self.seconds += time.monotonic() - started
+
+    def _loss(self, forward: Callable[..., Tensor], batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
+        """Eq. 1 on one batch."""
+        seed = self.recipe.seed
+        x0 = to_model_range(self.images.batch(batch.tolist(), seed=seed, keys=positions).to(self.device))
+        context = self.degradation.draw(positions, seed)
         context = context if context is None else context.to(self.device)
         x_t = self.degradation.observe(self.degradation(x0, t + 1, context))
         if self.recipe.eight_bit:
             x_t = truncate_to_8_bit(x_t)
         if self.recipe.noise:
-            noise = normal_images(positions, self.recipe.seed, "input-noise", x_t.shape[1:])
+            noise = normal_images(positions, seed, "input-noise", x_t.shape[1:])
             x_t = x_t + self.recipe.noise * noise.to(self.device)
         error = self._predict(forward, x_t, t) - x0
-        loss = error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        return error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()
+
+    def _average(self) -> None:
+        """Take the network into its average, as the recipe says (PROTOCOL 4)."""
+        if self.step % self.recipe.ema_every:
+            return
+        if self.step < self.recipe.ema_start:
+            self.average.n_averaged.zero_()  # the first update is a copy
         self.average.update_parameters(self.network)
-        self.losses = [*self.losses[-99:], loss.item()]
-        self.step += 1
-        self.seconds += time.monotonic() - started
 
     def progress(self) -> Progress:
         return Progress(self.step, float(np.nanmean(self.losses)), self.seconds, self.average.module)
@@ -252,6 +287,8 @@ class _Run:
         return {**recipe, "data": self.data}
 
     def _set_learning_rate(self) -> None:
+        if self.recipe.schedule == "constant":
+            return
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.recipe.steps))
 

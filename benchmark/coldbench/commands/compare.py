@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare
+from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare, protocol_name
 from coldbench.comparison import Comparison, Setting, Side, render
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
@@ -22,6 +22,7 @@ from coldbench.metrics.jackknife import GROUPS
 from coldbench.registry import did_you_mean, find_entry
 from coldbench.render import save_picture
 from coldbench.runner import Outcome
+from coldbench.store import ImageStore
 
 #: What restores images, by the names of the paper's Figure 2 -> what the runner calls it.
 RESTORERS = {"degraded": "degraded", "direct": "direct", "naive": "naive", "improved": "sampled"}
@@ -53,7 +54,8 @@ def compare_methods(options: CompareOptions) -> list[Comparison]:
     if options.features == ("none",) and "" not in methods_of:
         raise BadInput("generated images have no metric without features: choose other --features")
     check_writable(options.output)
-    prepared = {kind: _prepare(models[kind], methods, options) for kind, methods in methods_of.items()}
+    store = options.store()
+    prepared = {kind: _prepare(models[kind], methods, options, store) for kind, methods in methods_of.items()}
     outcomes = {kind: _measure(item, options) for kind, item in prepared.items()}
     sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
     comparisons = _compare(sides, options)
@@ -98,11 +100,11 @@ def _models(names: tuple[str, ...], kinds: tuple[str, ...]) -> dict[str, str]:
     return models
 
 
-def _prepare(model: str, methods: list[str], options: CompareOptions) -> Prepared:
+def _prepare(model: str, methods: list[str], options: CompareOptions, store: ImageStore) -> Prepared:
     internal = [RESTORERS.get(method, method) for method in methods]
     if methods[0] in RESTORERS and "degraded" not in internal:
         internal.append("degraded")  # for the picture
-    item = prepare(find_entry(model), internal, options)
+    item = prepare(find_entry(model), internal, options, store)
     for reason in item.missing.values():
         raise Missing(reason)
     return item
@@ -122,7 +124,7 @@ def _compare(sides: Mapping[str, tuple[Prepared, Outcome]], options: CompareOpti
     setting = Setting(
         images=first.images,
         seed=options.seed,
-        protocol=options.protocol,
+        protocol=protocol_name(first.entry, options),
         data=first.data,
         data_sha256=first.data_sha256,
         device=device_name(first.device),

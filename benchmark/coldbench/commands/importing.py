@@ -9,13 +9,11 @@ from typing import Any
 
 from coldbench.checkpoints import build_degradation, build_network, save_weights
 from coldbench.commands.listing import listed
+from coldbench.commands.settings import parse_setting
 from coldbench.errors import BadInput
 from coldbench.paths import home
 from coldbench.registry import Entry, find_entry, register_weights, user_registry
-from coldbench.released import check_degradation, infer_network, read_released
-
-#: Settings that are no number.
-_WORDS: dict[str, Any] = {"true": True, "false": False}
+from coldbench.released import check_degradation, infer_degradation, infer_network, read_released
 
 
 @dataclass(frozen=True)
@@ -37,8 +35,9 @@ def import_checkpoint(options: ImportOptions) -> str:
     model = find_entry(options.like)
     if not model.degradation:
         raise BadInput(f"{options.like} restores nothing: name a restoration model after --like")
-    degradation = {**model.degradation, **dict(map(_setting, options.settings))}
     released = read_released(options.path)
+    told = infer_degradation(released, model.degradation)
+    degradation = {**model.degradation, **told, **dict(map(parse_setting, options.settings))}
     network = infer_network(released.weights, degradation["image_size"])
     if "channels" in degradation:
         degradation["channels"] = network["channels"]
@@ -56,7 +55,8 @@ def import_checkpoint(options: ImportOptions) -> str:
     register_weights(entry, entry.weights, sha256)
     return (
         f"{entry.weights}\nsha256 {sha256}\n{listed(network)}\n{listed(degradation)}\n"
-        f"{entry.name} is now in {user_registry()}"
+        + (f"read off the file's buffers: {listed(told)}\n" if told else "")
+        + f"{entry.name} is now in {user_registry()}"
     )
 
 
@@ -67,18 +67,3 @@ def _loaded(entry: Entry, weights: Any) -> Any:
     except RuntimeError as error:
         raise BadInput(f"the parameters do not fit {listed(entry.network)}: {str(error).splitlines()[1]}") from error
     return network
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    """``key=value`` with a number, true, false or a word."""
-    key, equals, value = text.partition("=")
-    if not equals or not key or not value:
-        raise BadInput(f"--set '{text}' is not key=value")
-    if value in _WORDS:
-        return key, _WORDS[value]
-    for number in (int, float):
-        try:
-            return key, number(value)
-        except ValueError:
-            continue
-    return key, value

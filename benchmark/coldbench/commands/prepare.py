@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from coldbench.checkpoints import Restorer, build_degradation, load_network
-from coldbench.datasets import ImageSource, open_source
+from coldbench.api import feature_spaces, restoration_task
+from coldbench.checkpoints import Restorer, build_degradation, load_restorer
+from coldbench.commands.settings import parse_setting
 from coldbench.devices import choose_device
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.protocols import find_protocol
-from coldbench.references import Reference, training_reference
-from coldbench.registry import DATASETS, FEATURES, Entry
-from coldbench.runner import Outcome, Task, check, measure
+from coldbench.references import Reference, training_reference, training_start
+from coldbench.registry import Entry
+from coldbench.runner import Outcome, measure
+from coldbench.store import ImageStore
 
 NO_INCEPTION = "no Inception weights: coldbench fetch inception"
 
@@ -39,8 +41,16 @@ class Settings:
     seed: int = 0
     protocol: str = "paper"
     data_root: Path = Path("data")
+    workers: int | None = None
+    transform: str | None = None
+    settings: tuple[str, ...] = ()
+    allow_random_weights: bool = False
     quiet: bool = False
     groups: int = 1
+
+    def store(self) -> ImageStore:
+        """Where the images of this request come from."""
+        return ImageStore(self.data_root, workers=self.workers, progress=partial(progress_bar, quiet=self.quiet))
 
 
 @dataclass(frozen=True)
@@ -73,16 +83,24 @@ class Prepared:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
-def prepare(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+def prepare(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
     """Load all that these methods need; what is absent becomes a reason, what is wrong an error.
 
     Raises:
         BadInput: methods, images or weights that do not fit.
         Missing: something asked for by name is absent: a device, a feature space.
     """
+    entry = replace(entry, degradation=entry.degradation | dict(map(parse_setting, settings.settings)))
     if all(method in GENERATORS for method in methods):
-        return _prepare_generation(entry, methods, settings)
-    return _prepare_restoration(entry, methods, settings)
+        return _prepare_generation(entry, methods, settings, store)
+    return _prepare_restoration(entry, methods, settings, store)
+
+
+def protocol_name(entry: Entry, settings: Settings) -> str:
+    """The protocol as stored with a number: with everything that the command changes about the row."""
+    transform = settings.transform or ("" if entry.transform == "native" else entry.transform)
+    changes = [f"transform={transform}"] if transform else []
+    return "+".join([settings.protocol, *changes, *settings.settings])
 
 
 def check_writable(folder: Path) -> None:
@@ -92,35 +110,36 @@ def check_writable(folder: Path) -> None:
     probe.unlink()
 
 
-def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
     device = choose_device(settings.device)
     try:
-        source = _source(entry, settings)
+        source = store.source(settings.data or entry.dataset)
     except Missing as error:
         return Prepared(entry, dict.fromkeys(methods, str(error)))
-    protocol = find_protocol(settings.protocol, entry.degradation["name"])
+    protocol = find_protocol(settings.protocol, entry)
     networked = [method for method in methods if protocol.involves_network(method)]
     restore, missing = _restorer(entry, networked, settings, device)
     possible = tuple(method for method in methods if method not in missing)
     if not possible:
         return Prepared(entry, missing)
-    task = Task(
-        source=source,
-        degradation=build_degradation(entry, protocol.settings).to(device),
-        restore=restore,
-        features=_feature_spaces(entry.dataset, settings.features, device),
-        methods=possible,
-        protocol=protocol,
-        images=source.count - protocol.skipped if settings.images is None else settings.images,
+    task = restoration_task(
+        restore,
+        build_degradation(entry, protocol.settings).to(device),
+        source,
+        store,
+        count=settings.images,
         channels=entry.network["channels"],
+        methods=possible,
+        features=_feature_spaces(entry.dataset, settings.features, device),
+        transform=settings.transform or protocol.transform or entry.transform,
+        protocol=protocol,
         seed=settings.seed,
         batch_size=settings.batch_size,
         device=device,
         groups=settings.groups,
     )
-    check(task)
     return Prepared(
-        entry=entry,
+        entry=replace(entry, sha256=restore.sha256 if restore else entry.sha256),
         missing=missing,
         methods=possible,
         networked=tuple(networked),
@@ -133,7 +152,7 @@ def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Setting
     )
 
 
-def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings) -> Prepared:
+def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
     for method in methods:
         if GENERATORS[method].start != entry.start.get("name"):
             raise BadInput(f"{method} generates from {GENERATORS[method].start}, and {entry.name} does not")
@@ -148,30 +167,17 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         reason = NO_INCEPTION if settings.features == ("auto",) else "generated images have no metric without features"
         return Prepared(entry, dict.fromkeys(methods, reason))
     degradation, channels = build_degradation(entry).to(device), entry.network["channels"]
-    take_reference = partial(
-        training_reference,
-        entry.dataset,
-        data_root=settings.data_root,
-        image_size=degradation.image_size,
-        channels=channels,
-        device=device,
-        progress=_bar(f"Reference of {entry.dataset}", settings),
-    )
-    references: dict[str, Reference] = {}
-    absent = ""
-    for space in spaces:
-        try:
-            references[space.name] = take_reference(space)
-        except Missing as error:
-            if settings.features != ("auto",):
-                raise
-            absent = str(error)
+    references, absent = _references(entry, spaces, settings, store, image_size=degradation.image_size)
     if not references:
         return Prepared(entry, dict.fromkeys(methods, absent))
+    try:
+        start = training_start(entry.dataset, entry.start, store, image_size=degradation.image_size, channels=channels)
+    except Missing as error:
+        return Prepared(entry, dict.fromkeys(methods, str(error)))
     spaces = [space for space in spaces if space.name in references]
     task = Generation(
         degradation=degradation,
-        start=entry.start,
+        start=start,
         restore=restore,
         features=spaces,
         references={name: reference.statistics for name, reference in references.items()},
@@ -186,7 +192,7 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
     check_generation(task)
     reference = next(iter(references.values()))
     return Prepared(
-        entry=entry,
+        entry=replace(entry, sha256=restore.sha256),
         missing={},
         methods=tuple(methods),
         networked=tuple(methods),
@@ -200,13 +206,37 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
     )
 
 
-def _bar(label: str, settings: Settings) -> Callable[[int, int], None]:
+def _references(
+    entry: Entry,
+    spaces: Sequence[FeatureSpace],
+    settings: Settings,
+    store: ImageStore,
+    *,
+    image_size: int,
+) -> tuple[dict[str, Reference], str]:
+    """What generated images are compared with in each feature space, and why that is absent in some."""
+    device = choose_device(settings.device)
+    references: dict[str, Reference] = {}
+    absent = ""
+    for space in spaces:
+        try:
+            references[space.name] = training_reference(
+                entry.dataset, space, store, image_size=image_size, channels=entry.network["channels"], device=device
+            )
+        except Missing as error:
+            if settings.features != ("auto",):
+                raise
+            absent = str(error)
+    return references, absent
+
+
+def progress_bar(label: str, *, quiet: bool) -> Callable[[int, int], None]:
     """A progress bar for (done, total); it shows itself at the first call."""
     bars: list[tqdm] = []
 
     def progress(done: int, of: int) -> None:
         if not bars:
-            bars.append(tqdm(total=of, desc=label, unit="img", disable=settings.quiet))
+            bars.append(tqdm(total=of, desc=label, unit="img", disable=quiet))
         bars[0].update(done - bars[0].n)
         if done == of:
             bars.pop().close()
@@ -221,35 +251,12 @@ def _restorer(
     if not methods:
         return None, {}
     try:
-        return Restorer(load_network(entry), device, getattr(torch, settings.dtype)), {}
+        return load_restorer(entry, device, settings.dtype, random=settings.allow_random_weights), {}
     except Missing as error:
         return None, dict.fromkeys(methods, str(error))
 
 
-def _source(entry: Entry, settings: Settings) -> ImageSource:
-    if settings.data:
-        return open_source(settings.data)
-    source: ImageSource = DATASETS[entry.dataset](settings.data_root)
-    return source
-
-
 def _feature_spaces(dataset: str, names: tuple[str, ...], device: torch.device) -> list[FeatureSpace]:
     """The feature spaces asked for; ``auto`` is Inception where its weights are, and the digits' own on MNIST."""
-    if names == ("none",):
-        return []
-    if names != ("auto",):
-        return [_feature_space(name, device) for name in names]
-    spaces = []
-    for name in (FID_FEATURES, "mnist-cnn") if dataset == "mnist" else (FID_FEATURES,):
-        try:
-            spaces.append(_feature_space(name, device))
-        except Missing:
-            continue
-    return spaces
-
-
-@cache
-def _feature_space(name: str, device: torch.device) -> FeatureSpace:
-    """Loaded once for all rows."""
-    space: FeatureSpace = FEATURES[name](device)
-    return space
+    own = ("mnist-cnn",) if dataset == "mnist" else ()
+    return feature_spaces(names, device, auto=(FID_FEATURES, *own))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ import click
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare
+from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare, protocol_name
 from coldbench.devices import device_name
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.registry import find_entry
@@ -49,7 +49,8 @@ def measure_tables(options: RunOptions) -> list[Cell]:
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
     check_writable(options.output)
-    prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options)) for row in rows]
+    store = options.store()
+    prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
     cells: list[Cell] = []
     for row, item in prepared:
         cells += _run_row(row, item, options)
@@ -58,6 +59,16 @@ def measure_tables(options: RunOptions) -> list[Cell]:
         results.save(finished, stem.with_suffix(".json"))
         write_text(stem.with_suffix(".md"), render(finished, "markdown"))
     return cells
+
+
+def check_measured(cells: Sequence[Cell]) -> None:
+    """Whether anything was measured at all.
+
+    Raises:
+        Missing: nothing was; says what the first cell lacked.
+    """
+    if all(cell.status == "missing" for cell in cells):
+        raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
 def _run_row(row: Row, item: Prepared, options: RunOptions) -> list[Cell]:
@@ -111,7 +122,7 @@ def _facts(row: Row, item: Prepared, options: RunOptions) -> dict[str, Any]:
         "degradation": item.entry.degradation["name"],
         "images": None,
         "seed": options.seed,
-        "protocol": options.protocol,
+        "protocol": protocol_name(item.entry, options),
         "checkpoint": item.entry.name,
         "data": "",
         "data_sha256": None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -13,15 +13,19 @@ from tqdm import tqdm
 from coldbench.checkpoints import Restorer, build_degradation, save_weights
 from coldbench.classifier import train_classifier
 from coldbench.commands.listing import listed
-from coldbench.datasets import ImageSource, to_model_range
+from coldbench.commands.prepare import progress_bar
 from coldbench.devices import choose_device, device_name
 from coldbench.files import write_text
-from coldbench.registry import DATASETS, Entry, find_entry, register_weights, user_registry
+from coldbench.images import joined
+from coldbench.pixels import Pixels
+from coldbench.registry import Entry, find_recipe, register_weights, user_registry
 from coldbench.render import save_picture
 from coldbench.runner import GALLERY, to_unit
 from coldbench.sampling import improved_step, sample
 from coldbench.starts import fit_channel_means
+from coldbench.store import ImageStore
 from coldbench.training import Progress, Recipe, can_compile, train
+from coldbench.transforms import to_model_range
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,9 @@ class TrainOptions:
 
     name: str
     data_root: Path
+    preset: str | None = None
+    data: tuple[str, ...] = ()
+    workers: int | None = None
     output: Path = Path("runs")
     device: str = "auto"
     compile_network: bool | None = None
@@ -41,14 +48,16 @@ def train_checkpoint(options: TrainOptions) -> str:
     """Train, save, write the model card, register; returns what to tell the user.
 
     Raises:
-        BadInput: unknown name, bad recipe, a state file of another recipe, an unwritable folder.
+        BadInput: unknown name or preset, bad recipe, a state file of another recipe, an unwritable folder.
         Missing: the training images are absent.
     """
-    entry = find_entry(options.name)
-    folder = options.output / entry.name
+    entry = find_recipe(options.name, options.preset)
+    folder = options.output / "-".join(filter(None, [entry.name, options.preset]))
     write_text(folder / ".gitignore", "state.pt\n")
-    network, facts = _train_restorer(entry, options, folder) if entry.degradation else _train_classifier(entry, options)
-    entry = replace(entry, start=_fitted(entry, options))
+    if entry.degradation:
+        entry, network, facts = _train_restorer(entry, options, folder)
+    else:
+        network, facts = _train_classifier(entry, options)
     weights = folder / f"{entry.name}.safetensors"
     sha256 = save_weights(network, weights)
     write_text(folder / "model-card.md", model_card(entry, facts, sha256))
@@ -71,11 +80,15 @@ def model_card(entry: Entry, facts: dict[str, str], sha256: str) -> str:
     return f"## {entry.name}\n\n| | |\n|---|---|\n{lines}"
 
 
-def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[torch.nn.Module, dict[str, str]]:
+def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[Entry, torch.nn.Module, dict[str, str]]:
+    """The entry with what was fitted, the trained network, and what the model card says of them."""
     device = choose_device(options.device)
-    source: ImageSource = DATASETS[entry.dataset](options.data_root, train=True)
-    compiled = can_compile(device) if options.compile_network is None else options.compile_network
     recipe = Recipe.of(entry)
+    store = ImageStore(options.data_root, workers=options.workers, progress=partial(progress_bar, quiet=options.quiet))
+    source = joined([store.source(spec, train=True) for spec in options.data or (entry.dataset,)])
+    size = {"image_size": build_degradation(entry).image_size, "channels": entry.network["channels"]}
+    images = store.pixels(source, transform=recipe.augmentation, **size)
+    compiled = can_compile(device) if options.compile_network is None else options.compile_network
     with tqdm(total=recipe.steps, desc=entry.name, unit="step", disable=options.quiet) as bar:
 
         def watch(progress: Progress) -> None:
@@ -83,24 +96,23 @@ def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[
             bar.update(progress.step - bar.n)
             bar.set_postfix_str(f"loss {progress.loss:.4f}", refresh=False)
             if progress.step % options.grid_every == 0:
-                _draw_grid(entry, source, progress, folder / "samples" / f"step-{progress.step:06d}.png", device)
+                _draw_grid(entry, images, progress, folder / "samples" / f"step-{progress.step:06d}.png", device)
 
-        end = train(entry, source, folder / "state.pt", device=device, compile_network=compiled, watch=watch)
-    return end.model, {
-        "Steps run": f"{end.step:,} of {recipe.batch_size} images",
-        "Training time": f"{end.seconds / 3600:.2f} hours",
-        "Machine": _machine(device),
-        "Final loss": f"{end.loss:.4f} ({recipe.loss}, mean of the last 100 steps)",
-    }
-
-
-def _fitted(entry: Entry, options: TrainOptions) -> dict[str, Any]:
-    """The entry's start, fitted to the training images where it is one that is fitted."""
-    if entry.start.get("name") != "channel-means":
-        return entry.start
-    source: ImageSource = DATASETS[entry.dataset](options.data_root, train=True)
-    image_size, channels = build_degradation(entry).image_size, entry.network["channels"]
-    return {"name": "channel-means", **fit_channel_means(source, image_size=image_size, channels=channels)}
+        end = train(entry, images, folder / "state.pt", device=device, compile_network=compiled, watch=watch)
+    if entry.start.get("name") == "channel-means":
+        start = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform="native", **size))}
+        entry = replace(entry, start=start)
+    return (
+        entry,
+        end.model,
+        {
+            "Trained on": f"{source.name}, {source.count:,} images, digest {source.digest[:12]}",
+            "Steps run": f"{end.step:,} of {recipe.images} images",
+            "Training time": f"{end.seconds / 3600:.2f} hours",
+            "Machine": _machine(device),
+            "Final loss": f"{end.loss:.4f} ({recipe.loss}, mean of the last 100 steps)",
+        },
+    )
 
 
 def _train_classifier(entry: Entry, options: TrainOptions) -> tuple[torch.nn.Module, dict[str, str]]:
@@ -120,17 +132,17 @@ def _train_classifier(entry: Entry, options: TrainOptions) -> tuple[torch.nn.Mod
 
 
 @torch.inference_mode()
-def _draw_grid(entry: Entry, source: ImageSource, progress: Progress, path: Path, device: torch.device) -> None:
+def _draw_grid(entry: Entry, images: Pixels, progress: Progress, path: Path, device: torch.device) -> None:
     """Original, degraded, direct and sampled, for the eye."""
     degradation = build_degradation(entry).to(device)
-    pixels = source.load(range(GALLERY), image_size=degradation.image_size, channels=entry.network["channels"])
-    x0 = to_model_range(pixels).to(device)
-    context = degradation.draw(range(GALLERY), Recipe.of(entry).seed)
+    shown = range(min(GALLERY, images.count))
+    x0 = to_model_range(images.batch(shown)).to(device)
+    context = degradation.draw(shown, Recipe.of(entry).seed)
     context = context if context is None else context.to(device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
     restored = sample(Restorer(progress.model, device), degradation, x_T, context, improved_step)
-    images = {"original": x0, "degraded": x_T, "direct": restored.direct, "sampled": restored.sampled}
-    save_picture({label: to_unit(batch).cpu() for label, batch in images.items()}, path)
+    rows = {"original": x0, "degraded": x_T, "direct": restored.direct, "sampled": restored.sampled}
+    save_picture({label: to_unit(batch).cpu() for label, batch in rows.items()}, path)
 
 
 def _machine(device: torch.device) -> str:

@@ -1,0 +1,29 @@
+"""``--set KEY=VALUE``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coldbench.errors import BadInput
+
+#: Settings that are no number.
+_WORDS: dict[str, Any] = {"true": True, "false": False}
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``key=value`` with a number, true, false or a word.
+
+    Raises:
+        BadInput: something else.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise BadInput(f"--set '{text}' is not key=value")
+    if value in _WORDS:
+        return key, _WORDS[value]
+    for number in (int, float):
+        try:
+            return key, number(value)
+        except ValueError:
+            continue
+    return key, value
