@@ -6,7 +6,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 from coldbench.cli import main
 from coldbench.render import render
@@ -23,6 +26,19 @@ def test_readme_commands_parse(line: str) -> None:
     words = shlex.split(line.rsplit("&&", maxsplit=1)[-1])
     name, *arguments = words[1:]
     main.commands[name].make_context(name, arguments)
+
+
+def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (tmp_path / "my_photographs").mkdir()
+    for i in range(3):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(
+            tmp_path / "my_photographs" / f"{i}.png"
+        )
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, pd.DataFrame] = {}
+    exec(code.replace("count=1000", "count=20"), names)
+    assert set(names["frame"].images) == {3}
 
 
 def test_ci_runs_the_readme_test_command() -> None:

@@ -265,9 +265,15 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 
 
 @main.command("list")
-@click.argument("what", type=click.Choice(["tables", "models", "degradations", "networks", "datasets", "features"]))
+@click.argument(
+    "what",
+    metavar="WHAT",
+    type=click.Choice(
+        ["tables", "models", "degradations", "networks", "datasets", "features", "restorers", "transforms"]
+    ),
+)
 def list_(what: str) -> None:
-    """List what coldbench knows: tables, models, degradations, networks, datasets or features."""
+    """List tables, models, degradations, networks, datasets, features, restorers (plug-ins) or transforms."""
     from coldbench.commands.listing import listing
 
     _print(listing(what))

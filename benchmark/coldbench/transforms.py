@@ -30,6 +30,11 @@ class Transform:
     pad: int = 0
     random: bool = False
 
+    def __str__(self) -> str:
+        resize = f"shorter side to {self.zoom:g} S" if self.zoom != 1 else "shorter side to S"
+        pad = f", {self.pad} zeros around" if self.pad else ""
+        return f"{resize}{pad}, {'crop S x S and flip at random' if self.random else 'centre S x S'}"
+
     def kept_size(self, image_size: int) -> int:
         """R, the side of what ``prepare`` gives for squares of S = ``image_size`` pixels."""
         return int(self.zoom * image_size) if self.random else image_size

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, Entry, load_entries
+from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, RESTORERS, Entry, load_entries
 from coldbench.tables import TABLES
 
-_REGISTRIES = {"degradations": DEGRADATIONS, "networks": NETWORKS, "datasets": DATASETS, "features": FEATURES}
+_REGISTRIES = {
+    "degradations": DEGRADATIONS,
+    "networks": NETWORKS,
+    "datasets": DATASETS,
+    "features": FEATURES,
+    "restorers": RESTORERS,
+}
 
 
 def listing(what: str) -> str:
@@ -24,6 +30,10 @@ def listing(what: str) -> str:
         )
     if what == "models":
         return "\n".join(_model_line(entry) for entry in load_entries().values())
+    if what == "transforms":
+        from coldbench.transforms import TRANSFORMS
+
+        return "\n".join(f"{name:<12} {transform}" for name, transform in TRANSFORMS.items())
     return "\n".join(_REGISTRIES[what])
 
 
@@ -31,7 +41,8 @@ def _model_line(entry: Entry) -> str:
     weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
     settings = listed({key: value for key, value in entry.degradation.items() if key != "name"})
     task = f"{entry.degradation['name']}: {settings}" if entry.degradation else "feature extractor"
-    lines = [f"{entry.name:<18} {weights}", task, *filter(None, [entry.notes])]
+    presets = f"presets: {', '.join(entry.presets)}" if entry.presets else ""
+    lines = [f"{entry.name:<18} {weights}", task, *filter(None, [presets, entry.notes])]
     return f"\n{'':<19}".join(lines)
 
 
