@@ -55,3 +55,13 @@ def test_stored_tables_are_rendered_from_the_stored_records(number: int) -> None
     rows = [line for line in stored.splitlines() if line.startswith("| MNIST")]
     assert len(rows) == 3
     assert all(row in README for row in rows)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_cifar10_s_tables_are_those_of_the_readme(number: int) -> None:
+    folder = ROOT / "results" / "cifar10"
+    stored = (folder / f"table-{number}.md").read_text(encoding="utf-8")
+    assert render(load(folder / f"table-{number}.json"), "markdown") == stored
+    rows = [line for line in stored.splitlines() if line.startswith("| CIFAR-10")]
+    assert len(rows) == (3 if number == 3 else 1)
+    assert all(row in README for row in rows)

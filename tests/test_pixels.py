@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from PIL import Image
 from torch import Tensor
 
 from coldbench import pixels as pixels_module
+from coldbench.checkpoints import load_restorer
 from coldbench.errors import BadInput
 from coldbench.images import ImageSource, array_source, folder_source, joined
 from coldbench.pixels import decode
+from coldbench.registry import find_entry
 from coldbench.store import ImageStore
-from coldbench.transforms import TRANSFORMS, find_transform
+from coldbench.transforms import TRANSFORMS, find_transform, to_model_range
 from tests.helpers import loaded
 
 NATIVE = TRANSFORMS["native"]
@@ -188,3 +191,22 @@ def test_zoomed_random_crops_come_from_the_35_pixels() -> None:
 def test_unknown_names(call: Callable[[], object]) -> None:
     with pytest.raises(BadInput, match=r"unknown transform|cannot be loaded"):
         call()
+
+
+def test_loading_is_ten_times_faster_than_the_full_size_network(tmp_path: Path) -> None:
+    """CIFAR-10-sized PNG files through one process, against the forward of the paper's network for CIFAR-10."""
+    for i in range(256):
+        array = np.random.default_rng(i).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(array).save(tmp_path / f"{i}.png")
+    started = time.perf_counter()
+    images = decode(folder_source(tmp_path), transform=NATIVE, image_size=32, channels=3, workers=0)
+    x = to_model_range(images.batch(range(256)))
+    loading = (time.perf_counter() - started) / 256
+    restore = load_restorer(find_entry("cifar10-blur"), torch.device("cpu"), random=True)
+    with torch.inference_mode():
+        restore(x[:16], 1)  # the first call is slower
+        started = time.perf_counter()
+        restore(x[:16], 1)
+    forward = (time.perf_counter() - started) / 16
+    print(f"loading {1e3 * loading:.2f} ms an image, forward {1e3 * forward:.1f} ms: {forward / loading:.0f} times")
+    assert forward > 10 * loading
