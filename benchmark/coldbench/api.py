@@ -29,13 +29,13 @@ from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.images import ImageSource
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
-from coldbench.metrics.jackknife import GROUPS
 from coldbench.paths import home
 from coldbench.protocols import Protocol
 from coldbench.registry import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
-from coldbench.runner import Outcome, Task, check, check_count, measure
+from coldbench.runner import Task, check, check_count, measure
 from coldbench.sampling import Restore
 from coldbench.store import ImageStore, Watch
+from coldbench.tally import Outcome
 
 PAPER = Protocol("paper")
 
@@ -150,12 +150,15 @@ def evaluate(
         watch: called after each restored batch with its number of images.
 
     Returns:
-        One line a method and metric: ``value`` and its 95 % interval ``low`` to ``high`` (NaN where N is too small for
-        one), with N, seed, protocol, data digest and feature hash. SSIM and RMSE are those of ``coldbench run``.
+        One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (NaN where N is too small for
+        one) and its ``deviation`` from the reference implementation's (see ``coldbench.metrics.audit``), with N, seed,
+        protocol, data digest and feature hash. SSIM and RMSE are those
+        of ``coldbench run``.
 
     Raises:
         BadInput: methods, images or settings that do not fit, or an R that returns something else than images.
         Missing: data, a device or a feature space that is absent.
+        CheckFailed: a metric is not what its reference says.
     """
     where = choose_device(device)
     source = open_images(images) if isinstance(images, str) else images
@@ -173,7 +176,6 @@ def evaluate(
         seed=seed,
         batch_size=batch_size,
         device=where,
-        groups=GROUPS,
     )
     return _frame(task, measure(task, watch))
 
@@ -193,7 +195,6 @@ def restoration_task(
     seed: int,
     batch_size: int,
     device: torch.device,
-    groups: int,
 ) -> Task:
     """All of a measurement but the measuring: images are decoded, and what does not fit is found out.
 
@@ -220,7 +221,6 @@ def restoration_task(
         seed=seed,
         batch_size=batch_size,
         device=device,
-        groups=groups,
     )
     check(task)
     return task
@@ -273,6 +273,7 @@ def _frame(task: Task, outcome: Outcome) -> pd.DataFrame:
                 "value": estimate.value,
                 "low": low,
                 "high": high,
+                "deviation": outcome.deviations[method, metric, features],
                 "images": task.images,
                 "seed": task.seed,
                 "protocol": task.protocol.name,

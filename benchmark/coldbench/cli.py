@@ -123,6 +123,7 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
         ),
+        click.option("--fresh", is_flag=True, help="Forget what a stopped run left; begin anew."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
     for option in reversed(options):
@@ -404,7 +405,7 @@ def entry_point() -> None:
         error.show()
         sys.exit(BadInput.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted; rows that were finished are kept in the output folder", INTERRUPTED)
+        _leave("interrupted; the same command goes on from here", INTERRUPTED)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
 

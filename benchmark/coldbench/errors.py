@@ -9,6 +9,12 @@ class ColdbenchError(Exception):
     exit_code = 1
 
 
+class CheckFailed(ColdbenchError):
+    """Numbers are not what they must be."""
+
+    exit_code = 1
+
+
 class BadInput(ColdbenchError):
     """The request or a file it names is wrong."""
 

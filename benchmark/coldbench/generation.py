@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from coldbench.degradations.base import Degradation
-from coldbench.errors import BadInput
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.jackknife import estimate
+from coldbench.metrics.frechet import FeatureStatistics
+from coldbench.metrics.jackknife import GROUPS
 from coldbench.randomness import normal_images
-from coldbench.runner import FeatureMeters, Outcome, TimedRestore, batches, check_features, collect, to_unit
+from coldbench.resume import Keeper
+from coldbench.runner import TimedRestore, accumulate, check_features, to_unit
 from coldbench.sampling import Restore, Step, ddpm_step, estimated_noise_step, improved_step, sample
 from coldbench.starts import constant_start, noise_start
+from coldbench.tally import Outcome, Tally
 
 #: Images of each cell of Table 5 (PROTOCOL 5.5).
 PAPER_IMAGES = 6400
@@ -71,7 +69,7 @@ class Generation:
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
-        groups: of images, for intervals (see ``metrics.jackknife``); 1 for none.
+        groups: of images, for intervals (see ``metrics.jackknife``).
     """
 
     degradation: Degradation
@@ -85,7 +83,7 @@ class Generation:
     seed: int
     batch_size: int
     device: torch.device
-    groups: int = 1
+    groups: int = GROUPS
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,35 +92,35 @@ class Generation:
 
 
 @torch.inference_mode()
-def generate(task: Generation, watch: Callable[[int], object] = lambda done: None) -> Outcome:
+def generate(
+    task: Generation, watch: Callable[[int], object] = lambda done: None, keeper: Keeper | None = None
+) -> Outcome:
     """Generate N images with each method, and compare them with the training images.
 
     Args:
         task: what to measure.
-        watch: called after each batch with its number of images.
+        watch, keeper: see ``coldbench.runner.measure``.
 
     Raises:
-        BadInput: a feature space that does not take these images, or a start that was not fitted.
+        BadInput: a feature space that does not take these images, a start that was not fitted, a number not finite.
+        CheckFailed: a metric is not what its reference says.
     """
     check_generation(task)
-    started = time.perf_counter()
+    tally = Tally(
+        task.methods,
+        task.features,
+        groups=task.groups,
+        images=task.images,
+        device=task.device,
+        references=task.references,
+    )
     restore = TimedRestore(task.restore, task.device)
-    meters = {method: FeatureMeters(task.features, task.groups, task.images) for method in task.methods}
-    gallery: dict[str, Tensor] = {}
-    for positions in batches(task.images, task.batch_size):
-        for method, meter in meters.items():
-            images = as_file(to_unit(_generated(task, restore, method, positions)))
-            meter.update(positions, images)
-            collect(gallery, {method: images})
-        watch(len(positions))
-    estimates = {
-        (method, space.metric, space.name): estimate(partial(frechet_distance, task.references[space.name]), statistics)
-        for method, meter in meters.items()
-        for space, statistics in zip(meter.spaces, meter.statistics, strict=True)
-    }
-    if not all(math.isfinite(each.value) for each in estimates.values()):
-        raise BadInput("a measured value is not finite: start or weights are unusable")
-    return Outcome(estimates, gallery, time.perf_counter() - started, restore.seconds)
+
+    def produce(positions: range) -> tuple[dict[str, Tensor], None]:
+        generated = ((method, _generated(task, restore, method, positions)) for method in task.methods)
+        return {method: as_file(to_unit(images)) for method, images in generated}, None
+
+    return accumulate(tally, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
 
 
 def check_generation(task: Generation) -> None:

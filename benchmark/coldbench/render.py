@@ -138,15 +138,20 @@ def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
+#: Images of each kind in a picture.
+GALLERY = 8
+
+
 def save_picture(gallery: Mapping[str, Tensor], path: Path, *, scale: int = 3) -> None:
     """A labelled grid, one row a kind of image, one column an image.
 
     Args:
-        gallery: label -> images (n, C, S, S) in [0, 1]; clamped here, for the eye only.
+        gallery: label -> images (n, C, S, S) in [0, 1], clamped here, for the eye only; the first ``GALLERY`` are
+            shown.
         path: the .png file, written atomically.
         scale: screen pixels an image pixel.
     """
-    rows = [[_picture(image, scale) for image in images] for images in gallery.values()]
+    rows = [[_picture(image, scale) for image in images[:GALLERY]] for images in gallery.values()]
     width, height = rows[0][0].size
     margin, gap = max(80, 12 + 6 * max(map(len, gallery))), 4
     canvas = Image.new("RGB", (margin + len(rows[0]) * (width + gap), len(rows) * (height + gap)), "white")

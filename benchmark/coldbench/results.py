@@ -18,7 +18,7 @@ from coldbench.errors import BadInput
 from coldbench.files import write_text
 from coldbench.paths import PACKAGE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Stands for the hash of weights that nobody trained.
 RANDOM = "random"
 
@@ -31,6 +31,10 @@ class Cell:
         table, dataset, degradation, method, metric: where it stands.
         features: the feature space of a Frechet distance, else empty.
         value: the number; None where missing.
+        low, high: its 95 % interval; None where N is too small for one.
+        deviation: of the metric from scikit-image's or torch-fidelity's on the run's first 16 images; see
+            ``metrics.audit`` for its unit.
+        warning: what speaks against trusting the number.
         published: the paper's number in this cell, if it has one, and ``note``, what is wrong with that.
         images, seed, protocol: what was measured.
         checkpoint, checkpoint_sha256: with which network (``RANDOM`` for one that nobody trained); no hash where none
@@ -49,6 +53,10 @@ class Cell:
     metric: str
     features: str
     value: float | None
+    low: float | None
+    high: float | None
+    deviation: float | None
+    warning: str
     published: float | None
     note: str
     images: int | None
@@ -96,7 +104,7 @@ def load(path: Path) -> list[Cell]:
 
 def versions() -> dict[str, str]:
     """Of Python and of the libraries that numbers depend on."""
-    libraries = ("torch", "torchvision", "torch-fidelity", "numpy", "pillow")
+    libraries = ("torch", "torchvision", "torch-fidelity", "scikit-image", "numpy", "scipy", "pillow")
     return {
         "coldbench": __version__,
         "python": platform.python_version(),

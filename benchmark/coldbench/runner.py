@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +11,19 @@ from torch import Tensor
 
 from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput
+from coldbench.interrupts import interrupts_deferred
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.jackknife import Estimate, Grouped, estimate
-from coldbench.metrics.pixelwise import RMSE, SSIM, SSIM_TAPS
+from coldbench.metrics.jackknife import GROUPS
+from coldbench.metrics.pixelwise import SSIM_TAPS
 from coldbench.pixels import Pixels
 from coldbench.protocols import Protocol
+from coldbench.resume import Keeper
 from coldbench.sampling import Restore, sample
+from coldbench.tally import ORIGINAL, Outcome, Tally
 from coldbench.transforms import to_model_range
 
 #: What can be measured of a restoration: x_T, Algorithm 2, R(x_T, T), Algorithm 1.
 METHODS = ("degraded", "sampled", "direct", "naive")
-#: Images kept for the picture of a run.
-GALLERY = 8
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Task:
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
-        groups: of images, for intervals (see ``metrics.jackknife``); 1 for none.
+        groups: of images, for intervals (see ``metrics.jackknife``).
     """
 
     pixels: Pixels
@@ -55,64 +54,70 @@ class Task:
     seed: int
     batch_size: int
     device: torch.device
-    groups: int = 1
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one measurement gave.
-
-    Attributes:
-        estimates: (method, metric, features) -> number; ``features`` is empty but for Frechet distances.
-        gallery: ``original``, where there are any, and each method -> the first images (n, C, S, S) in [0, 1].
-        seconds: wall time of the whole loop and of the metrics' results.
-        network_seconds: of that, inside the network's forward.
-    """
-
-    estimates: Mapping[tuple[str, str, str], Estimate]
-    gallery: Mapping[str, Tensor]
-    seconds: float
-    network_seconds: float
-
-    @property
-    def values(self) -> dict[tuple[str, str, str], float]:
-        """The bare numbers."""
-        return {key: each.value for key, each in self.estimates.items()}
+    groups: int = GROUPS
 
 
 @torch.inference_mode()
-def measure(task: Task, watch: Callable[[int], object] = lambda done: None) -> Outcome:
+def measure(task: Task, watch: Callable[[int], object] = lambda done: None, keeper: Keeper | None = None) -> Outcome:
     """Degrade, restore and score the first N images.
 
     Args:
         task: what to measure.
-        watch: called after each batch with its number of images.
+        watch: called with the number of images that a batch, or an earlier attempt, has added.
+        keeper: where to go on from, and to leave what is done.
 
     Raises:
-        BadInput: the source has fewer than N images.
+        BadInput: images, degradation or restorer do not fit, or a number is not finite.
+        CheckFailed: a metric is not what its reference says.
     """
     check(task)
-    started = time.perf_counter()
+    tally = Tally(task.methods, task.features, groups=task.groups, images=task.images, device=task.device)
     restore = TimedRestore(task.restore, task.device)
-    originals = FeatureMeters(task.features, task.groups, task.images)
-    meters = {method: _Meters(task.features, task.groups, task.images) for method in task.methods}
-    gallery: dict[str, Tensor] = {}
-    scored = task.images - task.protocol.zero_features(task.images)
-    for positions in batches(task.images, task.batch_size):
-        x0, outputs = _restored_batch(task, restore, positions)
-        target = to_unit(x0)
-        with_features = max(0, min(len(positions), scored - positions.start))
-        originals.update(positions, target, with_features)
-        for method, images in outputs.items():
-            meters[method].update(positions, to_unit(images), target, with_features)
-        collect(gallery, {"original": target, **{method: to_unit(images) for method, images in outputs.items()}})
-        watch(len(positions))
-    estimates = {
-        (method, metric, features): found
-        for method, meter in meters.items()
-        for (metric, features), found in meter.results(originals).items()
-    }
-    return Outcome(estimates, gallery, time.perf_counter() - started, restore.seconds)
+    with_features = task.images - task.protocol.zero_features(task.images)
+
+    def produce(positions: range) -> tuple[dict[str, Tensor], int]:
+        images = {kind: to_unit(x) for kind, x in _restored_batch(task, restore, positions).items()}
+        return images, max(0, min(len(positions), with_features - positions.start))
+
+    return accumulate(tally, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+
+
+def accumulate(
+    tally: Tally,
+    produce: Callable[[range], tuple[Mapping[str, Tensor], int | None]],
+    restore: TimedRestore,
+    *,
+    batch_size: int,
+    watch: Callable[[int], object],
+    keeper: Keeper | None,
+) -> Outcome:
+    """The loop that restoring and generating share: batch after batch into the tally, saved as it goes.
+
+    Args:
+        tally: empty.
+        produce: positions -> what ``Tally.update`` takes.
+        restore: R, with its clock.
+        batch_size: images at a time.
+        watch, keeper: see ``measure``.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, after the batch was finished and saved.
+    """
+    if keeper:
+        keeper.load(tally)
+    watch(tally.done)
+    with interrupts_deferred("batch") as interrupted:
+        for positions in batches(tally.images, batch_size, first=tally.done):
+            started, network = time.perf_counter(), restore.seconds
+            tally.update(positions, *produce(positions))
+            tally.seconds += time.perf_counter() - started
+            tally.network_seconds += restore.seconds - network
+            watch(len(positions))
+            if keeper:
+                keeper.save(tally, now=interrupted() or tally.done == tally.images)
+            if interrupted():
+                raise KeyboardInterrupt
+    return tally.outcome()
 
 
 def check(task: Task) -> None:
@@ -166,9 +171,9 @@ def check_features(spaces: Sequence[FeatureSpace], images: int, image_size: int)
             )
 
 
-def batches(count: int, batch_size: int) -> Iterator[range]:
-    """0..count-1 in runs of ``batch_size``; the last may be shorter, none is dropped."""
-    for start in range(0, count, batch_size):
+def batches(count: int, batch_size: int, first: int = 0) -> Iterator[range]:
+    """``first``..count-1 in runs of ``batch_size``; the last may be shorter, none is dropped."""
+    for start in range(first, count, batch_size):
         yield range(start, min(start + batch_size, count))
 
 
@@ -197,45 +202,7 @@ class TimedRestore:
         return prediction
 
 
-class FeatureMeters:
-    """The statistics of one set of images in every feature space."""
-
-    def __init__(self, spaces: Sequence[FeatureSpace], groups: int, images: int) -> None:
-        self.spaces = spaces
-        self.statistics = [Grouped(FeatureStatistics, groups, images) for _ in spaces]
-
-    def update(self, positions: range, images: Tensor, scored: int | None = None) -> None:
-        """Take in a batch; of the images after the first ``scored``, if that is given, the features are zeros."""
-        for space, statistics in zip(self.spaces, self.statistics, strict=True):
-            features = space.extract(images)
-            if scored is not None:
-                features[scored:] = 0
-            statistics.update(positions, features)
-
-
-class _Meters:
-    """All metrics of one method."""
-
-    def __init__(self, spaces: Sequence[FeatureSpace], groups: int, images: int) -> None:
-        self.ssim, self.rmse = Grouped(SSIM, groups, images), Grouped(RMSE, groups, images)
-        self.features = FeatureMeters(spaces, groups, images)
-
-    def update(self, positions: range, prediction: Tensor, target: Tensor, with_features: int) -> None:
-        self.ssim.update(positions, prediction, target)
-        self.rmse.update(positions, prediction, target)
-        self.features.update(positions, prediction, with_features)
-
-    def results(self, originals: FeatureMeters) -> dict[tuple[str, str], Estimate]:
-        estimates = {("SSIM", ""): estimate(SSIM.result, self.ssim), ("RMSE", ""): estimate(RMSE.result, self.rmse)}
-        if not all(math.isfinite(each.value) for each in estimates.values()):
-            raise BadInput("a measured value is not finite: degradation or weights are unusable")
-        ours, theirs = self.features.statistics, originals.statistics
-        for space, statistics, original in zip(self.features.spaces, ours, theirs, strict=True):
-            estimates[space.metric, space.name] = estimate(frechet_distance, statistics, original)
-        return estimates
-
-
-def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tuple[Tensor, dict[str, Tensor]]:
+def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict[str, Tensor]:
     """The clean images of a batch and what each method makes of them, in [-1, 1]."""
     degradation, protocol = task.degradation, task.protocol
     indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
@@ -244,7 +211,7 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> tupl
     context = context if context is None else context.to(task.device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
     outputs = _outputs(task, restore, x_T, context)
-    return x0, {method: images for method, images in outputs.items() if method in task.methods}
+    return {ORIGINAL: x0, **{method: images for method, images in outputs.items() if method in task.methods}}
 
 
 def _outputs(task: Task, restore: TimedRestore, x_T: Tensor, context: Tensor | None) -> dict[str, Tensor]:
@@ -264,11 +231,3 @@ def _outputs(task: Task, restore: TimedRestore, x_T: Tensor, context: Tensor | N
     if "direct" in methods and "direct" not in outputs:
         outputs["direct"] = restore(x_T, degradation.timesteps)
     return outputs
-
-
-def collect(gallery: dict[str, Tensor], images: Mapping[str, Tensor]) -> None:
-    """Keep the first ``GALLERY`` images of each kind, in [0, 1]."""
-    for name, batch in images.items():
-        kept = gallery.get(name, batch[:0].cpu())
-        if len(kept) < GALLERY:
-            gallery[name] = torch.cat((kept, batch[: GALLERY - len(kept)].cpu()))

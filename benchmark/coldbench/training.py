@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import math
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from coldbench.checkpoints import build_degradation, build_network
 from coldbench.degradations.base import Degradation, truncate_to_8_bit
 from coldbench.errors import BadInput
 from coldbench.files import write_atomically
+from coldbench.interrupts import interrupts_deferred
 from coldbench.pixels import Pixels
 from coldbench.randomness import image_rng, normal_images
 from coldbench.registry import Entry
@@ -144,7 +142,7 @@ def train(
     run.load(state_file)
     forward = torch.compile(run.network) if compile_network else run.network
     saved = time.monotonic()
-    with _interrupts_deferred() as interrupted:
+    with interrupts_deferred("step") as interrupted:
         for batch in run.remaining_batches():
             run.update(forward, batch)
             watch(run.progress())
@@ -155,20 +153,6 @@ def train(
             if interrupted():
                 raise KeyboardInterrupt
     return run.progress()
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C wait for the end of a step: half a step (network moved, average not) must never be saved."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    pressed: list[int] = []
-    previous = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, previous)
 
 
 def can_compile(device: torch.device) -> bool:

@@ -12,17 +12,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare, protocol_name
+from coldbench.commands.output import claimed
+from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.comparison import Comparison, Setting, Side, render
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.generation import GENERATORS
-from coldbench.metrics.jackknife import GROUPS
 from coldbench.registry import did_you_mean, find_entry
 from coldbench.render import save_picture
-from coldbench.runner import Outcome
+from coldbench.resume import Keeper
 from coldbench.store import ImageStore
+from coldbench.tally import Outcome
 
 #: What restores images, by the names of the paper's Figure 2 -> what the runner calls it.
 RESTORERS = {"degraded": "degraded", "direct": "direct", "naive": "naive", "improved": "sampled"}
@@ -37,7 +38,6 @@ class CompareOptions(Settings):
     methods: tuple[str, ...]
     models: tuple[str, ...] = ()
     output: Path = Path("results/compare")
-    groups: int = GROUPS
 
 
 def compare_methods(options: CompareOptions) -> list[Comparison]:
@@ -53,16 +53,16 @@ def compare_methods(options: CompareOptions) -> list[Comparison]:
         raise BadInput("--data gives images to restore, but these methods generate")
     if options.features == ("none",) and "" not in methods_of:
         raise BadInput("generated images have no metric without features: choose other --features")
-    check_writable(options.output)
-    store = options.store()
-    prepared = {kind: _prepare(models[kind], methods, options, store) for kind, methods in methods_of.items()}
-    outcomes = {kind: _measure(item, options) for kind, item in prepared.items()}
-    sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
-    comparisons = _compare(sides, options)
     stem = options.output / "-vs-".join(options.methods)
-    for style, suffix in (("json", ".json"), ("markdown", ".md")):
-        write_text(stem.with_name(stem.name + suffix), render(comparisons, style))
-    save_picture(_gallery(sides), stem.with_name(f"{stem.name}.png"))
+    with claimed(options.output, fresh=options.fresh) as states:
+        store = options.store()
+        prepared = {kind: _prepare(models[kind], methods, options, store) for kind, methods in methods_of.items()}
+        outcomes = {kind: _measure(item, options, states) for kind, item in prepared.items()}
+        sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
+        comparisons = _compare(sides, options)
+        for style, suffix in (("json", ".json"), ("markdown", ".md")):
+            write_text(stem.with_name(stem.name + suffix), render(comparisons, style))
+        save_picture(_gallery(sides), stem.with_name(f"{stem.name}.png"))
     return comparisons
 
 
@@ -110,10 +110,10 @@ def _prepare(model: str, methods: list[str], options: CompareOptions, store: Ima
     return item
 
 
-def _measure(item: Prepared, options: CompareOptions) -> Outcome:
+def _measure(item: Prepared, options: CompareOptions, states: Path) -> Outcome:
     assert item.measure is not None  # nothing is missing
     with tqdm(total=item.images, desc=item.entry.name, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update)
+        outcome = item.measure(bar.update, Keeper(states / f"{item.entry.name}.pt", item.identity(options)))
     if not options.quiet:
         click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
     return outcome

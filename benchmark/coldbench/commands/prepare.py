@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from coldbench import results
 from coldbench.api import feature_spaces, restoration_task
 from coldbench.checkpoints import Restorer, build_degradation, load_restorer
 from coldbench.commands.settings import parse_setting
-from coldbench.devices import choose_device
+from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing
-from coldbench.files import write_text
 from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.protocols import find_protocol
 from coldbench.references import Reference, training_reference, training_start
 from coldbench.registry import Entry
-from coldbench.runner import Outcome, measure
+from coldbench.resume import Keeper
+from coldbench.runner import measure
 from coldbench.store import ImageStore
+from coldbench.tally import Outcome
 
 NO_INCEPTION = "no Inception weights: coldbench fetch inception"
 
@@ -46,7 +48,7 @@ class Settings:
     settings: tuple[str, ...] = ()
     allow_random_weights: bool = False
     quiet: bool = False
-    groups: int = 1
+    fresh: bool = False
 
     def store(self) -> ImageStore:
         """Where the images of this request come from."""
@@ -62,7 +64,7 @@ class Prepared:
         missing: method -> why it cannot be measured, and how to mend that.
         methods: those that can.
         networked: of these, those in which the network has a part.
-        measure: runs them; None if there are none. Takes a function that is told of every finished batch.
+        measure: runs them; None if there are none. Takes what ``runner.measure`` takes beside its task.
         images: N.
         data, data_sha256: the images restored, or those that generated ones are compared with.
         features: the feature spaces.
@@ -74,13 +76,31 @@ class Prepared:
     missing: Mapping[str, str]
     methods: tuple[str, ...] = ()
     networked: tuple[str, ...] = ()
-    measure: Callable[[Callable[[int], object]], Outcome] | None = None
+    measure: Callable[[Callable[[int], object], Keeper | None], Outcome] | None = None
     images: int = 0
     data: str = ""
     data_sha256: str | None = None
     features: Sequence[FeatureSpace] = field(default_factory=tuple)
     no_fid: str = NO_INCEPTION
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def identity(self, settings: Settings) -> dict[str, Any]:
+        """Everything that the numbers depend on: a stopped measurement goes on only where all of it is the same."""
+        return {
+            "entry": [self.entry.dataset, self.entry.network, self.entry.degradation, self.entry.start],
+            "checkpoint": self.entry.sha256 or "",
+            "methods": list(self.methods),
+            "images": self.images,
+            "data": self.data_sha256 or "",
+            "features": {space.name: space.sha256 for space in self.features},
+            "protocol": protocol_name(self.entry, settings),
+            "seed": settings.seed,
+            "batch_size": settings.batch_size,
+            "dtype": settings.dtype,
+            "device": device_name(self.device),
+            "versions": results.versions(),
+            "revision": results.revision(),
+        }
 
 
 def prepare(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
@@ -101,13 +121,6 @@ def protocol_name(entry: Entry, settings: Settings) -> str:
     transform = settings.transform or ("" if entry.transform == "native" else entry.transform)
     changes = [f"transform={transform}"] if transform else []
     return "+".join([settings.protocol, *changes, *settings.settings])
-
-
-def check_writable(folder: Path) -> None:
-    """Find out before the measuring, not after."""
-    probe = folder / f".writable-{os.getpid()}"
-    write_text(probe, "")
-    probe.unlink()
 
 
 def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
@@ -136,7 +149,6 @@ def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Setting
         seed=settings.seed,
         batch_size=settings.batch_size,
         device=device,
-        groups=settings.groups,
     )
     return Prepared(
         entry=replace(entry, sha256=restore.sha256 if restore else entry.sha256),
@@ -187,7 +199,6 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         seed=settings.seed,
         batch_size=settings.batch_size,
         device=device,
-        groups=settings.groups,
     )
     check_generation(task)
     reference = next(iter(references.values()))

@@ -11,16 +11,19 @@ import click
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.prepare import Prepared, Settings, check_writable, prepare, protocol_name
+from coldbench.commands.output import claimed
+from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.metrics.features import FID_FEATURES
+from coldbench.metrics.frechet import few_images
 from coldbench.registry import find_entry
 from coldbench.render import render, save_picture
 from coldbench.results import Cell
-from coldbench.runner import Outcome
+from coldbench.resume import Keeper
 from coldbench.tables import OURS, Published, Row, published_numbers, select_rows
+from coldbench.tally import Key, Outcome
 
 METRIC_ORDER = ("FID", "FD", "SSIM", "RMSE")
 
@@ -48,16 +51,16 @@ def measure_tables(options: RunOptions) -> list[Cell]:
         raise BadInput("--data gives images to restore, but these rows generate")
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
-    check_writable(options.output)
-    store = options.store()
-    prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
-    cells: list[Cell] = []
-    for row, item in prepared:
-        cells += _run_row(row, item, options)
-        finished = [cell for cell in cells if cell.table == row.table]
-        stem = options.output / f"table-{row.table}"
-        results.save(finished, stem.with_suffix(".json"))
-        write_text(stem.with_suffix(".md"), render(finished, "markdown"))
+    with claimed(options.output, fresh=options.fresh) as states:
+        store = options.store()
+        prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
+        cells: list[Cell] = []
+        for row, item in prepared:
+            cells += _run_row(row, item, options, states)
+            finished = [cell for cell in cells if cell.table == row.table]
+            stem = options.output / f"table-{row.table}"
+            results.save(finished, stem.with_suffix(".json"))
+            write_text(stem.with_suffix(".md"), render(finished, "markdown"))
     return cells
 
 
@@ -71,11 +74,11 @@ def check_measured(cells: Sequence[Cell]) -> None:
         raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
-def _run_row(row: Row, item: Prepared, options: RunOptions) -> list[Cell]:
+def _run_row(row: Row, item: Prepared, options: RunOptions, states: Path) -> list[Cell]:
     facts = _facts(row, item, options)
     published = published_numbers(row)
     cells = [
-        _cell(facts, published, method, metric, reason=reason)
+        _missing(facts, published, method, metric, reason)
         for method, reason in item.missing.items()
         for metric in row.metrics
     ]
@@ -83,29 +86,18 @@ def _run_row(row: Row, item: Prepared, options: RunOptions) -> list[Cell]:
         return cells
     label = f"Table {row.table} {row.title}"
     with tqdm(total=item.images, desc=label, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update)
+        outcome = item.measure(bar.update, Keeper(states / f"{row.stem}.pt", item.identity(options)))
     if not options.quiet:
         click.echo(_profile(outcome, item.images), err=True)
     save_picture(outcome.gallery, options.output / "pictures" / f"{row.stem}.png")
     facts |= _measured_facts(item, outcome)
-    hashes = {space.name: space.sha256 for space in item.features}
-    cells += [
-        _cell(
-            facts,
-            published,
-            method,
-            metric,
-            features=features,
-            value=value,
-            features_sha256=hashes.get(features),
-            checkpoint_sha256=item.entry.sha256 if method in item.networked else None,
-        )
-        for (method, metric, features), value in outcome.values.items()
-    ]
-    if FID_FEATURES not in hashes:
+    cells += [_measured(facts, published, key, item, outcome) for key in outcome.estimates]
+    if FID_FEATURES not in outcome.dimensions:
         asked = options.features != ("auto",)
         reason = f"not asked for: --features {','.join(options.features)}" if asked else item.no_fid
-        cells += [_cell(facts, published, method, "FID", reason=reason) for method in item.methods]
+        cells += [_missing(facts, published, method, "FID", reason) for method in item.methods]
+    for warning in dict.fromkeys(cell.warning for cell in cells if cell.warning and not options.quiet):
+        click.echo(f"warning: {warning}", err=True)
     return sorted(cells, key=lambda cell: (row.methods.index(cell.method), METRIC_ORDER.index(cell.metric)))
 
 
@@ -150,29 +142,59 @@ def _measured_facts(item: Prepared, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _cell(
-    facts: Mapping[str, Any],
-    published: Mapping[tuple[str, str], Published],
-    method: str,
-    metric: str,
-    *,
-    features: str = "",
-    value: float | None = None,
-    features_sha256: str | None = None,
-    checkpoint_sha256: str | None = None,
-    reason: str = "",
+def _missing(
+    facts: Mapping[str, Any], published: Mapping[tuple[str, str], Published], method: str, metric: str, reason: str
 ) -> Cell:
-    printed = published.get((method, metric))
     return Cell(
         **facts,
+        **_printed(published, method, metric),
         method=method,
         metric=metric,
-        features=FID_FEATURES if metric == "FID" else features,
-        features_sha256=features_sha256,
-        checkpoint_sha256=checkpoint_sha256,
-        value=value,
-        published=printed.value if printed else None,
-        note=printed.note if printed else "" if published else OURS,
-        status="missing" if value is None else "measured",
+        features=FID_FEATURES if metric == "FID" else "",
+        features_sha256=None,
+        checkpoint_sha256=None,
+        value=None,
+        low=None,
+        high=None,
+        deviation=None,
+        warning="",
+        status="missing",
         reason=reason,
     )
+
+
+def _measured(
+    facts: Mapping[str, Any],
+    published: Mapping[tuple[str, str], Published],
+    key: Key,
+    item: Prepared,
+    outcome: Outcome,
+) -> Cell:
+    method, metric, features = key
+    hashes = {space.name: space.sha256 for space in item.features}
+    low, high = outcome.estimates[key].interval() or (None, None)
+    return Cell(
+        **facts,
+        **_printed(published, method, metric),
+        method=method,
+        metric=metric,
+        features=features,
+        features_sha256=hashes.get(features),
+        checkpoint_sha256=item.entry.sha256 if method in item.networked else None,
+        value=outcome.estimates[key].value,
+        low=low,
+        high=high,
+        deviation=outcome.deviations[key],
+        warning=few_images(item.images, features, outcome.dimensions[features]) if features else "",
+        status="measured",
+        reason="",
+    )
+
+
+def _printed(published: Mapping[tuple[str, str], Published], method: str, metric: str) -> dict[str, Any]:
+    """What the paper says."""
+    printed = published.get((method, metric))
+    return {
+        "published": printed.value if printed else None,
+        "note": printed.note if printed else "" if published else OURS,
+    }

@@ -19,8 +19,8 @@ from coldbench.files import write_text
 from coldbench.images import joined
 from coldbench.pixels import Pixels
 from coldbench.registry import Entry, find_recipe, register_weights, user_registry
-from coldbench.render import save_picture
-from coldbench.runner import GALLERY, to_unit
+from coldbench.render import GALLERY, save_picture
+from coldbench.runner import to_unit
 from coldbench.sampling import improved_step, sample
 from coldbench.starts import fit_channel_means
 from coldbench.store import ImageStore

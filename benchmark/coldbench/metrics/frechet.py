@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -43,6 +44,14 @@ class FeatureStatistics:
         self.scatter = self.scatter + other.scatter + torch.outer(delta, delta) * (self.count * other.count / total)
         self.count = total
 
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` takes up."""
+        return {"count": self.count, "mean": self.mean, "scatter": self.scatter}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.count, self.mean, self.scatter = state["count"], state["mean"], state["scatter"]
+
     def covariance(self) -> Tensor:
         """Unbiased covariance, float64 (d, d).
 
@@ -73,3 +82,17 @@ def _factor(covariance: Tensor) -> Tensor:
     noise = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.abs().max()
     kept = eigenvalues > noise
     return vectors[:, kept] * eigenvalues[kept].sqrt()
+
+
+def few_images(images: int, space: str, dimensions: int) -> str:
+    """A warning where there are too few images for a feature space; else nothing.
+
+    With N <= d no covariance of N features has full rank. The distance is biased upwards at any N, in proportion to
+    1/N and the steeper the larger d is.
+    """
+    if images > dimensions:
+        return ""
+    return (
+        f"{images} images are too few for the {dimensions} dimensions of {space}: the covariance lacks full rank, and "
+        "the Frechet distance is biased upwards; compare it only with one of equally many images"
+    )

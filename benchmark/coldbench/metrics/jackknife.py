@@ -9,7 +9,7 @@ methods share cancels in every replicate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -34,6 +34,10 @@ class Accumulator(Protocol):
     def update(self) -> Callable[..., None]: ...
 
     def merge(self, other: Self, /) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
 
 
 A = TypeVar("A", bound=Accumulator)
@@ -78,6 +82,15 @@ class Grouped(Generic[A]):
             if number != without:
                 merged.merge(accumulator)
         return merged
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """What ``load_state_dict`` takes up."""
+        return [accumulator.state_dict() for accumulator in self.groups]
+
+    def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        for accumulator, state in zip(self.groups, states, strict=True):
+            accumulator.load_state_dict(state)
 
     def filled(self) -> list[int]:
         """The groups that have seen anything."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -28,6 +29,14 @@ class RMSE:
         self.squares += other.squares
         self.count += other.count
 
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` takes up."""
+        return {"squares": self.squares, "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.squares, self.count = state["squares"], state["count"]
+
     def result(self) -> float:
         """The RMSE, in units of the [0, 1] range; NaN before the first image."""
         return math.sqrt(self.squares / self.count) if self.count else math.nan
@@ -48,6 +57,14 @@ class SSIM:
         """Take in what another accumulator has seen."""
         self.total += other.total
         self.count += other.count
+
+    def state_dict(self) -> dict[str, Any]:
+        """What ``load_state_dict`` takes up."""
+        return {"total": self.total, "count": self.count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        self.total, self.count = state["total"], state["count"]
 
     def result(self) -> float:
         """The mean SSIM, at most 1; NaN before the first image."""

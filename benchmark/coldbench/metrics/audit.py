@@ -1,0 +1,68 @@
+"""The auditor: the metrics of a few images once more, by other people's code.
+
+Our SSIM and Frechet distance are fast and in closed form; scikit-image's and torch-fidelity's are the references that
+everybody knows. Every measurement recomputes its first images with them and records how far apart the two are.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from skimage.metrics import mean_squared_error, structural_similarity
+from torch import Tensor
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+
+from coldbench.errors import CheckFailed
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.pixelwise import RMSE, SSIM
+
+#: Images audited in each measurement.
+AUDITED = 16
+#: How far our metrics may be from the references: absolute for SSIM and RMSE, relative to max(1, value) for a Frechet
+#: distance, whose reference takes a matrix square root that loses digits where there are fewer images than features.
+TOLERANCES = {"SSIM": 1e-6, "RMSE": 1e-6, "FID": 1e-4, "FD": 1e-4}
+
+
+def audit_ssim(prediction: Tensor, target: Tensor) -> float:
+    """|ours - scikit-image's| mean SSIM of images (B, C, H, W) in [0, 1]."""
+    meter = SSIM()
+    meter.update(prediction, target)
+    pairs = zip(prediction.double().cpu().numpy(), target.double().cpu().numpy(), strict=True)
+    reference = np.mean(
+        [
+            structural_similarity(
+                x, y, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1
+            )
+            for x, y in pairs
+        ]
+    )
+    return abs(meter.result() - float(reference))
+
+
+def audit_rmse(prediction: Tensor, target: Tensor) -> float:
+    """|ours - scikit-image's| RMSE of images (B, C, H, W) in [0, 1]."""
+    meter = RMSE()
+    meter.update(prediction, target)
+    reference = mean_squared_error(prediction.double().cpu().numpy(), target.double().cpu().numpy())
+    return abs(meter.result() - math.sqrt(reference))
+
+
+def audit_frechet(ours: FeatureStatistics, theirs: FeatureStatistics) -> float:
+    """|our Frechet distance - torch-fidelity's| / max(1, torch-fidelity's)."""
+    a, b = ({"mu": each.mean.numpy(), "sigma": each.covariance().numpy()} for each in (ours, theirs))
+    reference = float(fid_statistics_to_metric(a, b, verbose=False)["frechet_inception_distance"])
+    return abs(frechet_distance(ours, theirs) - reference) / max(1.0, reference)
+
+
+def check_deviation(metric: str, deviation: float, what: str) -> None:
+    """Let a measurement fail whose metric is not the reference's.
+
+    Raises:
+        CheckFailed: the deviation is above ``TOLERANCES``, or is not a number.
+    """
+    if not deviation <= TOLERANCES[metric]:
+        raise CheckFailed(
+            f"audit failed: the {metric} of {what} is {deviation:.1e} from the reference's, more than "
+            f"{TOLERANCES[metric]:.0e}"
+        )
