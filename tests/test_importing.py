@@ -79,8 +79,8 @@ def test_the_ddpm_unet_imports(shared: Path) -> None:
         ("noise_cosine", "celeba-noise", ("timesteps=200",), "20 steps, not 200"),
         ("noise_cosine", "cifar10-snow", (), "has a noise schedule of 20 steps, and is no snow"),
         ("blur_constant", "mnist-cnn", (), "restores nothing"),
-        ("blur_constant", "mnist-blur", ("std",), "is not key=value"),
-        ("blur_constant", "mnist-blur", ("sdt=7",), "cannot be built"),
+        ("blur_constant", "mnist-blur", ("std",), "is not a setting key=value"),
+        ("blur_constant", "mnist-blur", ("sdt=7",), "building the degradation of mine failed"),
     ],
 )
 def test_what_does_not_fit_is_refused(

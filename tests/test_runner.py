@@ -93,7 +93,7 @@ def test_gallery_holds_the_first_images_whatever_the_batch_size() -> None:
     first, second = (measure(task("mnist-superres", 12, batch_size)).gallery for batch_size in (5, 64))
     assert list(first) == ["original", "degraded", "direct", "sampled"]
     for kind, pictures in first.items():
-        assert pictures.shape == (8, 1, 32, 32)
+        assert pictures.shape == (12, 1, 32, 32)
         torch.testing.assert_close(pictures, second[kind], atol=1e-5, rtol=0)
 
 

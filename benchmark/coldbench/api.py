@@ -3,7 +3,7 @@
     import coldbench
 
     model = coldbench.load_model("mnist-superres")
-    frame = coldbench.evaluate(model.restore, model.degradation, "mnist", images=1000, channels=1)
+    frame = coldbench.evaluate(model.restore, model.degradation, "mnist", count=1000, channels=1)
 
 Any callable R(x, s) can be evaluated: ``x`` float32 (B, C, S, S) in [-1, 1] with s degradations applied, s = 1..T;
 it returns the estimate of the clean images, of the same shape.
@@ -12,8 +12,8 @@ it returns the estimate of the clean images, of the same shape.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from coldbench import checkpoints
 from coldbench.datasets import open_source
 from coldbench.degradations.base import Degradation
 from coldbench.devices import choose_device, device_name
-from coldbench.errors import BadInput, Missing
+from coldbench.errors import BadInput, Missing, foreign
 from coldbench.images import ImageSource
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.paths import home
 from coldbench.protocols import Protocol
 from coldbench.registry import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
+from coldbench.results import revision, versions
 from coldbench.runner import Task, check, check_count, measure
 from coldbench.sampling import Restore
 from coldbench.store import ImageStore, Watch
@@ -133,7 +134,8 @@ def evaluate(
     """Degrade images, restore them, and score what comes back.
 
     Args:
-        restore: R(x, s), any callable; None if only ``degraded`` is asked for. A module is moved to the device.
+        restore: R(x, s), any callable; None if only ``degraded`` is asked for. A module is put on the device and into
+            eval mode.
         degradation: D.
         images: what to restore; a string is opened by ``open_images``.
         count: only the first N; all unless given.
@@ -152,7 +154,7 @@ def evaluate(
     Returns:
         One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (NaN where N is too small for
         one) and its ``deviation`` from the reference implementation's (see ``coldbench.metrics.audit``), with N, seed,
-        protocol, data digest and feature hash. SSIM and RMSE are those
+        protocol and everything else that identifies the number. SSIM and RMSE are those
         of ``coldbench run``.
 
     Raises:
@@ -161,6 +163,10 @@ def evaluate(
         CheckFailed: a metric is not what its reference says.
     """
     where = choose_device(device)
+    if transform != "native":
+        protocol = replace(protocol, name=f"{protocol.name}+transform={transform}")
+    if channels not in (1, 3):
+        raise BadInput(f"images have 1 or 3 channels, not {channels}")
     source = open_images(images) if isinstance(images, str) else images
     task = restoration_task(
         restore,
@@ -177,7 +183,7 @@ def evaluate(
         batch_size=batch_size,
         device=where,
     )
-    return _frame(task, measure(task, watch))
+    return _frame(task, measure(task, watch), getattr(restore, "identity", {}))
 
 
 def restoration_task(
@@ -256,11 +262,15 @@ def feature_spaces(
 @cache
 def _feature_space(name: str, device: torch.device) -> FeatureSpace:
     """Loaded once for all rows."""
-    space: FeatureSpace = FEATURES[name](device)
+    make = FEATURES[name]
+    with foreign(f"feature '{name}'"):
+        space = make(device)
+    if not isinstance(space, FeatureSpace):
+        raise BadInput(f"feature '{name}' gave {type(space).__name__} instead of a FeatureSpace")
     return space
 
 
-def _frame(task: Task, outcome: Outcome) -> pd.DataFrame:
+def _frame(task: Task, outcome: Outcome, network: Mapping[str, str]) -> pd.DataFrame:
     hashes = {space.name: space.sha256 for space in task.features}
     lines = []
     for (method, metric, features), estimate in outcome.estimates.items():
@@ -280,8 +290,14 @@ def _frame(task: Task, outcome: Outcome) -> pd.DataFrame:
                 "data": task.pixels.source.name,
                 "data_sha256": task.pixels.source.digest,
                 "features_sha256": hashes.get(features, ""),
+                "degradation": ", ".join(f"{key} {value}" for key, value in task.degradation.settings.items()),
+                "checkpoint_sha256": network.get("sha256", "") if method != "degraded" else "",
+                "dtype": network.get("dtype", "float32"),
                 "device": device_name(task.device),
+                "batch_size": task.batch_size,
                 "seconds": outcome.seconds,
+                "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
+                "revision": revision(),
             }
         )
     return pd.DataFrame(lines)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from coldbench.degradations.base import Degradation
-from coldbench.errors import BadInput, Missing
+from coldbench.errors import BadInput, Missing, foreign
 from coldbench.files import sha256_of, write_atomically
 from coldbench.registry import DEGRADATIONS, NETWORKS, Entry, Registry
 from coldbench.results import RANDOM
@@ -42,11 +42,12 @@ def make(whose: str, registry: Registry, spec: Mapping[str, Any]) -> Any:
         BadInput: unknown name, or arguments that it does not take.
     """
     arguments = dict(spec)
-    make = registry[arguments.pop("name", "")]
-    try:
-        return make(**arguments)
-    except (TypeError, ValueError, IndexError, RuntimeError, ArithmeticError) as error:
-        raise BadInput(f"{whose}: its {registry.kind} cannot be built: {str(error).splitlines()[0]}") from error
+    build = registry[arguments.pop("name", "")]
+    with foreign(f"building the {registry.kind} of {whose}"):
+        made = build(**arguments)
+    if isinstance(made, Degradation):
+        made.settings = dict(spec)
+    return made
 
 
 def load_network(entry: Entry) -> nn.Module:
@@ -138,6 +139,7 @@ class Restorer:
         sha256: str | None = None,
     ) -> None:
         self.sha256 = sha256
+        self.identity = {"sha256": sha256 or "", "dtype": str(dtype).removeprefix("torch.")}
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         self.dtype = dtype
         self.chunk = CHUNK[device.type]

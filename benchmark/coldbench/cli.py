@@ -16,6 +16,7 @@ from coldbench.paths import home
 from coldbench.tables import FORMATS
 
 INTERRUPTED = 130
+DEFECT = 70
 
 
 def data_root_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +145,7 @@ def main() -> None:
     coldbench train mnist-blur                         make a checkpoint as the shipped one was made
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 a check failed, 2 bad usage or bad
-    input, 3 something needed is missing, 130 interrupted.
+    input, 3 something needed is missing, 70 a defect, 130 interrupted.
     """
 
 
@@ -199,7 +200,7 @@ def run(table: str, rows: str | None, methods: str | None, features: str, style:
 )
 @click.option("--methods", metavar="NAMES", default="degraded,sampled,direct", show_default=True, help="And naive.")
 @click.option("--images", type=click.IntRange(min=2), help="Only the first N.  [default: all]")
-@click.option("--channels", type=click.IntRange(1, 3), help="1 or 3.  [default: RESTORER's own, or 3]")
+@click.option("--channels", type=click.Choice([1, 3]), help="Of the images.  [default: RESTORER's own, or 3]")
 @measuring_options
 def evaluate(restorer: str, methods: str, features: str, style: str, **options: Any) -> None:
     """Measure any restoration model on any images: RESTORER is a model of the registry or module:attribute of yours.
@@ -373,7 +374,7 @@ def fetch(names: tuple[str, ...], data_root: Path, quiet: bool) -> None:
     """
     from coldbench.commands.fetch import FETCH
 
-    for name in names:
+    for name in sorted(names, key=["celeba", "afhq"].__contains__):  # those that end with an error come last
         _print(FETCH[name](data_root, quiet=quiet))
 
 
@@ -408,6 +409,15 @@ def entry_point() -> None:
         _leave("interrupted; the same command goes on from here", INTERRUPTED)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
+    except Exception as error:
+        if os.environ.get("COLDBENCH_TRACEBACK"):
+            raise
+        reason = " ".join(str(error).split())
+        _leave(
+            f"a defect, of coldbench or of a plug-in: {type(error).__name__}: {reason}; "
+            "COLDBENCH_TRACEBACK=1 shows where",
+            DEFECT,
+        )
 
 
 def _leave(message: str, code: int) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-from coldbench.errors import BadInput, Missing
+from coldbench.errors import BadInput, Missing, foreign
 from coldbench.files import sha256_of
 from coldbench.images import ImageSource, array_source, files_source, folder_source, image_files, npz_source
 from coldbench.paths import PACKAGE
@@ -60,21 +61,24 @@ def cifar10(root: Path, *, train: bool = False) -> ImageSource:
 def celeba(root: Path, *, train: bool = False) -> ImageSource:
     """CelebA-HQ at 128 pixels: ``root/celeba-hq``, all images in one folder or below it.
 
-    The first nine tenths by relative path, in byte order, are for training, the rest for testing. The paper split by
-    directory order, which differs from disk to disk, so its very split cannot be had again (PROTOCOL 5.1). A folder
-    that is already split, into ``train`` and ``test``, is taken as it is.
+    The first nine tenths by relative path, sorted part by part, are for training, the rest for testing. The paper
+    split by directory order, which differs from disk to disk, so its very split cannot be had again (PROTOCOL 5.1).
+    A folder that is already split, into ``train`` and ``test``, is taken as it is.
 
     Raises:
         Missing: the folder is not there.
     """
     folder = root / "celeba-hq"
-    split = folder / ("train" if train else "test")
-    if split.is_dir():
-        return folder_source(split, name="CelebA")
+    splits = {name: folder / name for name in ("train", "test")}
+    wanted = splits["train" if train else "test"]
+    if any(split.is_dir() for split in splits.values()):
+        return _split_folder("CelebA", wanted)
     files = image_files(folder)
-    if len(files) < 2:
+    if not files:
         raise Missing(f"CelebA-HQ images are not at {folder}: coldbench fetch celeba says how to get them")
-    border = -(-9 * len(files) // 10)  # index < 0.9 N trains
+    if len(files) < 10:
+        raise BadInput(f"{folder} has {len(files)} images, too few for nine tenths and a tenth")
+    border = math.ceil(0.9 * len(files))  # index < 0.9 N trains
     return files_source("CelebA", folder, files[:border] if train else files[border:])
 
 
@@ -84,10 +88,13 @@ def afhq(root: Path, *, train: bool = False) -> ImageSource:
     Raises:
         Missing: the folder is not there.
     """
-    folder = root / "afhq" / ("train" if train else "test")
+    return _split_folder("AFHQ", root / "afhq" / ("train" if train else "test"))
+
+
+def _split_folder(name: str, folder: Path) -> ImageSource:
     if not folder.is_dir():
-        raise Missing(f"AFHQ images are not at {folder}: coldbench fetch afhq says how to get them")
-    return folder_source(folder, name="AFHQ")
+        raise Missing(f"{name} images are not at {folder}: coldbench fetch {name.lower()} says how to get them")
+    return folder_source(folder, name=name)
 
 
 def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
@@ -107,7 +114,9 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
         return folder_source(Path(path))
     if kind == "npz" and path:
         return npz_source(Path(path))
-    source = DATASETS[spec](root, train=train)
+    open_dataset = DATASETS[spec]
+    with foreign(f"dataset '{spec}'"):
+        source = open_dataset(root, train=train)
     if not isinstance(source, ImageSource):
         raise BadInput(f"dataset '{spec}' gave {type(source).__name__} instead of an ImageSource")
     return source

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ColdbenchError(Exception):
     """An error with a one-line message for the user."""
@@ -25,3 +28,19 @@ class Missing(ColdbenchError):
     """Something needed is not here; the message names the command that supplies it."""
 
     exit_code = 3
+
+
+@contextmanager
+def foreign(what: str) -> Iterator[None]:
+    """Somebody else's code: whatever it raises becomes one line that names it.
+
+    Raises:
+        BadInput: from what it raised.
+    """
+    try:
+        yield
+    except ColdbenchError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or "no reason given"
+        raise BadInput(f"{what} failed: {type(error).__name__}: {reason}") from error

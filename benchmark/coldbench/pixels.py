@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, foreign
 from coldbench.images import ImageSource, with_channels
 from coldbench.transforms import Transform
 
@@ -125,8 +125,11 @@ class _Scratch:
     """A temporary file without a name, gone when nobody can read it any more."""
 
     def __init__(self) -> None:
-        with tempfile.TemporaryFile(prefix="coldbench-") as file:
-            self.descriptor = os.dup(file.fileno())
+        try:
+            with tempfile.TemporaryFile(prefix="coldbench-") as file:
+                self.descriptor = os.dup(file.fileno())
+        except OSError as error:
+            raise BadInput(f"no folder for decoded images ({error.strerror}): set TMPDIR") from error
         weakref.finalize(self, os.close, self.descriptor)
 
     def append(self, pixels: np.ndarray) -> None:
@@ -175,7 +178,8 @@ class _Blocks(Dataset[_Block]):
         pixels, errors = np.zeros((len(indices), self.channels, side, side), np.uint8), []
         for place, index in enumerate(indices):
             try:
-                pixels[place] = self._decode(index)
+                with foreign(f"image {index} of {self.source.name}"):
+                    pixels[place] = self._decode(index)
             except BadInput as error:
                 errors.append(str(error))
         return pixels, errors
@@ -194,7 +198,14 @@ class _Blocks(Dataset[_Block]):
 def _decoded(blocks: _Blocks, workers: int) -> Iterator[_Block]:
     # A generator of its own, so that the loader draws nothing from the one that training's weights come from.
     generator = torch.Generator()
-    yield from DataLoader(blocks, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=generator)
+    try:
+        yield from DataLoader(blocks, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=generator)
+    except Exception as error:  # a worker was killed, or the source cannot be sent to one
+        raise BadInput(f"worker processes cannot decode {blocks.source.name} ({_line(error)}): --workers 0") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _as_is(block: Any) -> Any:

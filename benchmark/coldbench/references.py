@@ -51,6 +51,7 @@ def training_reference(
     space: FeatureSpace,
     store: ImageStore,
     *,
+    transform: str,
     image_size: int,
     channels: int,
     device: torch.device,
@@ -61,14 +62,16 @@ def training_reference(
         dataset: a name in ``DATASETS``.
         space: the feature space.
         store: opens the training images; where they are absent, what was kept must do.
-        image_size, channels: of the images, after the paper's transform.
+        transform: of the images; see ``coldbench.transforms``.
+        image_size, channels: of the images, after the transform.
         device: of the feature space.
 
     Raises:
         Missing: neither statistics nor images.
         BadInput: a damaged file of statistics.
     """
-    name = f"{dataset}-train-{image_size}-{space.name}.safetensors"
+    zoomed = "" if transform == "native" else f"-{transform}"
+    name = f"{dataset}-train-{image_size}{zoomed}-{space.name}.safetensors"
     source = _present(store, dataset)
     for path in (home() / "statistics" / name, shipped("models", "statistics", name)):
         kept = _load(path) if path.exists() else None
@@ -76,7 +79,7 @@ def training_reference(
         if kept and kept.features_sha256 == space.sha256 and (source is None or kept.digest == source.digest):
             return kept
     source = source or store.source(dataset, train=True)  # says what is missing
-    pixels = store.pixels(source, transform="native", image_size=image_size, channels=channels)
+    pixels = store.pixels(source, transform=transform, image_size=image_size, channels=channels)
     statistics = _take(pixels, space, device, store.progress(f"{space.name} of {source.name} training images"))
     taken = Reference(f"{source.name} training images", source.digest, space.sha256, statistics)
     _save(taken, home() / "statistics" / name)
@@ -84,7 +87,7 @@ def training_reference(
 
 
 def training_start(
-    dataset: str, start: Mapping[str, Any], store: ImageStore, *, image_size: int, channels: int
+    dataset: str, start: Mapping[str, Any], store: ImageStore, *, transform: str, image_size: int, channels: int
 ) -> dict[str, Any]:
     """What a generator starts from, fitted to the training images where that was not done when it was trained.
 
@@ -92,7 +95,7 @@ def training_start(
         dataset: a name in ``DATASETS``.
         start: of the registry entry.
         store: opens the training images.
-        image_size, channels: of the images, after the paper's transform.
+        transform, image_size, channels: of the images; see ``training_reference``.
 
     Raises:
         Missing: it must be fitted, and the training images are absent.
@@ -100,7 +103,7 @@ def training_start(
     if start.get("name") != "channel-means" or "mean" in start:
         return dict(start)
     source = store.source(dataset, train=True)
-    pixels = store.pixels(source, transform="native", image_size=image_size, channels=channels)
+    pixels = store.pixels(source, transform=transform, image_size=image_size, channels=channels)
     return {**start, **fit_channel_means(pixels)}
 
 

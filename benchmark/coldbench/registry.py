@@ -15,7 +15,6 @@ import json
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,10 @@ class Registry:
             raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}")
         target = targets.get(name, name)
         module, _, attribute = target.partition(":")
+        if target == name and "" not in sys.path:
+            sys.path.insert(0, "")  # modules of the working directory are found, as ``python -m`` finds them
         try:
-            with _importable_from_here():
-                return getattr(importlib.import_module(module), attribute)
+            return getattr(importlib.import_module(module), attribute)
         except Exception as error:  # a plug-in is somebody else's code, and may fail in any way
             where = f"'{name}'" if target == name else f"'{name}' ({target})"
             raise BadInput(f"{self.kind} {where} cannot be loaded: {type(error).__name__}: {error}") from error
@@ -65,16 +65,6 @@ class Registry:
                 raise BadInput(f"{self.kind} '{plugin.name}' is claimed by {targets[plugin.name]} and {plugin.value}")
             targets[plugin.name] = plugin.value
         return targets
-
-
-@contextmanager
-def _importable_from_here() -> Iterator[None]:
-    """Let modules of the working directory be found, as ``python -m`` does."""
-    sys.path.insert(0, "")
-    try:
-        yield
-    finally:
-        sys.path.remove("")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -155,6 +145,18 @@ class Entry:
     presets: dict[str, dict[str, Any]] = field(default_factory=dict)
     preset: str = ""
 
+    @property
+    def channels(self) -> int:
+        """C of the images that its network takes.
+
+        Raises:
+            BadInput: the network does not say.
+        """
+        channels = self.network.get("channels")
+        if channels not in (1, 3):
+            raise BadInput(f"{self.name}: its network must have channels = 1 or 3, not {channels}")
+        return int(channels)
+
     def with_preset(self, name: str) -> Entry:
         """This entry with the values of one of its presets.
 
@@ -176,22 +178,19 @@ def load_entries() -> dict[str, Entry]:
     Raises:
         BadInput: a registry file that cannot be read.
     """
-    return shipped_entries() | (_entries(user_registry()) if user_registry().exists() else {})
+    return {
+        name: entry.with_preset(entry.preset) if entry.preset else entry for name, entry in _written_entries().items()
+    }
 
 
-def shipped_entries() -> dict[str, Entry]:
-    """The checkpoints that coldbench itself knows."""
-    return _entries(shipped("models", "registry.toml"))
-
-
-def _entries(path: Path) -> dict[str, Entry]:
-    return {name: _entry(name, spec, path) for name, spec in read_registry(path).items()}
+def _written_entries() -> dict[str, Entry]:
+    """As they stand in the registries: the recipe, even where the weights were made by a preset of it."""
+    paths = [shipped("models", "registry.toml"), *filter(Path.exists, [user_registry()])]
+    return {name: _entry(name, spec, path) for path in paths for name, spec in read_registry(path).items()}
 
 
 def find_recipe(name: str, preset: str | None = None) -> Entry:
     """The checkpoint called ``name`` as it is to be trained.
-
-    The user's own entry counts, unless it only holds weights that one of our presets made.
 
     Args:
         name: of the checkpoint.
@@ -200,10 +199,8 @@ def find_recipe(name: str, preset: str | None = None) -> Entry:
     Raises:
         BadInput: no such checkpoint or preset.
     """
-    entry = find_entry(name)
-    ours = shipped_entries().get(name)
-    if ours and (entry.preset or (preset and preset not in entry.presets)):
-        entry = ours
+    find_entry(name)
+    entry = replace(_written_entries()[name], preset="")
     return entry.with_preset(preset) if preset else entry
 
 
@@ -233,20 +230,28 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
-    """Write ``entry`` with its new weights into the user's registry, replacing an earlier one of that name."""
+    """Write ``entry`` with its new weights into the user's registry, replacing an earlier one of that name.
+
+    Of an entry trained by a preset, the recipe itself is written, and the preset's name: both can be trained again.
+    """
     path = user_registry()
     specs = read_registry(path) if path.exists() else {}
+    recipe = find_recipe(entry.name) if entry.preset else entry
+    optional = {
+        "start": entry.start,
+        "transform": "" if entry.transform == "native" else entry.transform,
+        "presets": recipe.presets,
+        "preset": entry.preset,
+        "notes": entry.notes,
+    }
     specs[entry.name] = {
         "dataset": entry.dataset,
         "weights": str(weights.resolve()),
         "sha256": sha256,
-        "network": entry.network,
-        "degradation": entry.degradation,
-        "training": entry.training,
-        **({"start": entry.start} if entry.start else {}),
-        **({"transform": entry.transform} if entry.transform != "native" else {}),
-        **({"preset": entry.preset} if entry.preset else {}),
-        **({"notes": entry.notes} if entry.notes else {}),
+        "network": recipe.network,
+        "degradation": recipe.degradation,
+        "training": recipe.training,
+        **{key: value for key, value in optional.items() if value},
     }
     write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
 
@@ -302,8 +307,11 @@ def _check_entry(name: str, spec: Any, path: Path) -> None:
         if spec.get(part) and not isinstance(spec[part].get("name"), str):
             raise BadInput(f"{where}: '{part}' lacks its 'name'")
     for preset, parts in spec.get("presets", {}).items():
-        if not isinstance(parts, dict) or not _PRESET_PARTS.issuperset(parts):
+        tables = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
+        if not tables or not _PRESET_PARTS.issuperset(parts):
             raise BadInput(f"{where}: preset '{preset}' may change {', '.join(sorted(_PRESET_PARTS))}, nothing else")
+    if spec.get("preset") and spec["preset"] not in spec.get("presets", {}):
+        raise BadInput(f"{where} has no preset '{spec['preset']}'")
 
 
 def _toml_table(spec: Mapping[str, Any]) -> str:
@@ -314,4 +322,4 @@ def _toml_table(spec: Mapping[str, Any]) -> str:
 def _toml_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + " }"
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False, default=str)

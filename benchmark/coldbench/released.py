@@ -47,24 +47,66 @@ def read_released(path: Path) -> Released:
     Raises:
         BadInput: no such file, damaged, or no released checkpoint.
     """
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
-        tensors = {_without_module(name): tensor for name, tensor in state.items()}
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # damaged archives and foreign pickles fail in many ways
-        raise BadInput(f"{path} is no released checkpoint: it lacks a readable 'ema' state dict") from error
+    tensors = _read_ema(path)
     weights = {
-        name.removeprefix(wrapper): tensor.float()
+        name.removeprefix(wrapper): tensor
         for name, tensor in tensors.items()
         for wrapper in _WRAPPERS
         if name.startswith(wrapper)
     }
     if not weights:
         raise BadInput(f"{path} holds no network under {' or '.join(_WRAPPERS)}")
-    kernels = {int(match[1]): tensors[name][0, 0] for name in tensors if (match := _KERNEL.fullmatch(name))}
-    stacked = torch.stack([kernels[i] for i in sorted(kernels)]) if kernels else None
-    return Released(weights, stacked, tensors.get("alphas_cumprod"))
+    rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(_WRAPPERS)}
+    kernels = _take_kernels(rest)
+    schedule = _take_schedule(rest)
+    if rest:
+        raise BadInput(f"{path} holds what belongs to no degradation of ours: {', '.join(sorted(rest))}")
+    return Released(weights, kernels, schedule)
+
+
+def _read_ema(path: Path) -> dict[str, Tensor]:
+    """The averaged parameters and the buffers, as float32, without DataParallel's prefixes."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
+        tensors = {_without_module(name): tensor.float() for name, tensor in state.items()}
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # damaged archives and foreign pickles fail in many ways
+        raise BadInput(f"{path} is no released checkpoint: it lacks a readable 'ema' state dict") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise BadInput(f"{path} is damaged: {name} is not finite")
+    return tensors
+
+
+def _take_kernels(rest: dict[str, Tensor]) -> Tensor | None:
+    """The blur kernels out of the buffers, (T, k, k): (C, 1, k, k) each, the same for every channel."""
+    found = {int(match[1]): rest.pop(name) for name in list(rest) if (match := _KERNEL.fullmatch(name))}
+    if not found:
+        return None
+    shapes = {kernel.shape for kernel in found.values()}
+    shape = next(iter(shapes))
+    if set(found) != set(range(len(found))) or len(shapes) > 1 or len(shape) != 4 or shape[2] != shape[3]:
+        raise BadInput("the file's blur kernels are not (C, 1, k, k) each, of one size and numbered from 0 on")
+    stacked = torch.stack([found[i] for i in range(len(found))])
+    if (stacked - stacked[:, :1]).abs().max() > _TOLERANCE:
+        raise BadInput("the file's blur kernels differ from channel to channel")
+    return stacked[:, 0, 0]
+
+
+def _take_schedule(rest: dict[str, Tensor]) -> Tensor | None:
+    """The noise schedule out of the buffers, (T,), if the buffers that repeat it agree."""
+    schedule = rest.pop("alphas_cumprod", None)
+    if schedule is None:
+        return None
+    for name, expected in (
+        ("sqrt_alphas_cumprod", schedule.sqrt()),
+        ("sqrt_one_minus_alphas_cumprod", (1 - schedule).sqrt()),
+    ):
+        buffer = rest.pop(name, expected)
+        if buffer.shape != expected.shape or not (buffer - expected).abs().max() < _TOLERANCE:
+            raise BadInput(f"the file's {name} is not that of its alphas_cumprod")
+    return schedule
 
 
 def _without_module(name: str) -> str:
@@ -78,10 +120,13 @@ def infer_network(weights: Mapping[str, Tensor], image_size: int) -> dict[str, A
     Raises:
         BadInput: neither of the paper's networks.
     """
-    if "final_conv.1.weight" in weights and "time_mlp.3.weight" in weights:
-        return _convnext_unet(weights)
-    if "conv_in.weight" in weights and "temb.dense.0.weight" in weights:
-        return _ddpm_unet(weights, image_size)
+    try:
+        if "final_conv.1.weight" in weights:
+            return _convnext_unet(weights)
+        if "conv_in.weight" in weights:
+            return _ddpm_unet(weights, image_size)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise BadInput(f"the parameters are incomplete: {error}") from error
     raise BadInput("the parameters are those of neither of the paper's networks")
 
 

@@ -96,11 +96,7 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
         for cell in cells
         if cell.status == "measured"
     }
-    notes |= {
-        f"{cell.checkpoint} has random weights: its numbers mean nothing": None
-        for cell in cells
-        if cell.checkpoint_sha256 == RANDOM
-    }
+    notes |= {random_weights(cell.checkpoint): None for cell in cells if cell.checkpoint_sha256 == RANDOM}
     notes |= {f"{_title(cell)}: {OURS}": None for cell in cells if cell.note == OURS}
     notes |= {
         f"* {cell.dataset}, {cell.method} {cell.metric} as printed in the paper: {cell.note}": None
@@ -117,6 +113,11 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
         for (dataset, reason), absent in reasons.items()
     }
     return list(notes)
+
+
+def random_weights(checkpoint: str) -> str:
+    """The note on numbers of a network that nobody trained."""
+    return f"{checkpoint} has random weights: its numbers mean nothing"
 
 
 def _images(cell: Cell) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coldbench.degradations.base import Degradation
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, foreign
 from coldbench.interrupts import interrupts_deferred
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.jackknife import GROUPS
@@ -192,10 +192,13 @@ class TimedRestore:
         if self.restore is None:
             raise BadInput("sampled and direct need a restoration network")
         started = time.perf_counter()
-        prediction = self.restore(x, s)
-        if not isinstance(prediction, Tensor) or prediction.shape != x.shape:
-            found = tuple(prediction.shape) if isinstance(prediction, Tensor) else type(prediction).__name__
-            raise BadInput(f"R(x, s) must give images of the shape of x, {tuple(x.shape)}, not {found}")
+        with foreign(f"R(x, {s})"):
+            prediction = self.restore(x.clone(), s)  # a copy: R may work in place, and the sampler needs x
+        images = isinstance(prediction, Tensor) and prediction.shape == x.shape and prediction.is_floating_point()
+        if not images:
+            found = f"{prediction.dtype} {tuple(prediction.shape)}" if isinstance(prediction, Tensor) else prediction
+            raise BadInput(f"R(x, s) must give images of the shape of x, {tuple(x.shape)}, not {found!r}")
+        prediction = prediction.to(x)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds += time.perf_counter() - started

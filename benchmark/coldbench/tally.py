@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, foreign
 from coldbench.metrics.audit import AUDITED, audit_frechet, audit_rmse, audit_ssim, check_deviation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
@@ -94,7 +94,8 @@ class Tally:
         """
         for kind, batch in images.items():
             for space in self.spaces:
-                features = space.extract(batch)
+                with foreign(f"feature '{space.name}'"):
+                    features = space.extract(batch)
                 if scored is not None:
                     features[scored:] = 0
                 self._features[kind, space.name].update(positions, features)

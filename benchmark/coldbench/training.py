@@ -87,6 +87,9 @@ class Recipe:
             raise BadInput(f"recipe of {entry.name}: {error}") from error
 
     def __post_init__(self) -> None:
+        whole = (self.steps, self.batch_size, self.accumulate, self.ema_every, self.ema_start, self.seed)
+        if not all(isinstance(number, int) for number in whole):
+            raise BadInput(f"this recipe cannot be trained, a count is no whole number: {self}")
         in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1
         in_range = in_range and self.noise >= 0 and self.seed >= 0 and self.accumulate >= 1
         in_range = in_range and self.ema_every >= 1 and self.ema_start >= 0
@@ -192,6 +195,8 @@ class _Run:
         self._set_learning_rate()
         rng = image_rng(self.recipe.seed, "severity", self.step)
         t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
+        # Dropout draws from torch's own generator: a resumed run must find it as an undisturbed one does.
+        torch.manual_seed(int(image_rng(self.recipe.seed, "dropout", self.step).integers(2**63)))
         # A fresh draw each step: the step's images are keyed by their position in the whole run.
         first, size = self.step * len(batch), self.recipe.batch_size
         self.optimizer.zero_grad()

@@ -22,8 +22,10 @@ class Transform:
     Attributes:
         zoom: the shorter side becomes int(zoom * S) pixels.
         pad: zeros put around the image before a random crop, in pixels.
-        random: crop anywhere and flip every other image left to right, instead of keeping the centre. An image that is
-            not square loses its ends first.
+        random: crop anywhere and flip every other image left to right, instead of keeping the centre.
+
+    An image that is not square loses its ends. (The released code squashes it in some rows; the paper's images are all
+    square.)
     """
 
     zoom: float = 1.0

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
-from tqdm import tqdm
 
 from coldbench import api
 from coldbench.commands.prepare import Settings, progress_bar
-from coldbench.commands.settings import parse_setting
 from coldbench.datasets import open_source
-from coldbench.errors import BadInput, ColdbenchError
+from coldbench.errors import BadInput
 from coldbench.protocols import Protocol, find_protocol
 from coldbench.registry import RESTORERS, Entry, load_entries
-from coldbench.render import ABSENT, DECIMALS, print_frame
+from coldbench.render import ABSENT, DECIMALS, print_frame, random_weights
+from coldbench.results import RANDOM
 from coldbench.sampling import Restore
 
 
@@ -44,36 +44,47 @@ def evaluate_restorer(options: EvaluateOptions) -> pd.DataFrame:
     if name is None or data is None:
         raise BadInput(f"{options.restorer} is no registered model: say --degradation and --data")
     protocol = _protocol(entry, options)
-    settings = {**protocol.settings, **dict(map(parse_setting, options.settings))}
-    degradation = api.build_degradation(name, **settings)
+    degradation = api.build_degradation(name, **{**protocol.settings, **options.chosen})
     source = open_source(data, options.data_root)
-    with tqdm(total=options.images or source.count, desc=options.restorer, unit="img", disable=options.quiet) as bar:
-        return api.evaluate(
-            _restore(entry, options),
-            degradation,
-            source,
-            count=options.images,
-            channels=options.channels or (entry.network["channels"] if entry else 3),
-            methods=options.methods,
-            features=options.features,
-            transform=options.transform or protocol.transform or (entry.transform if entry else "native"),
-            protocol=protocol,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            device=options.device,
-            workers=options.workers,
-            progress=partial(progress_bar, quiet=options.quiet),
-            watch=bar.update,
-        )
+    transform = options.transform or protocol.transform or (entry.transform if entry else "native")
+    return api.evaluate(
+        _restore(entry, options) if any(map(protocol.involves_network, options.methods)) else None,
+        degradation,
+        source,
+        count=options.images,
+        channels=options.channels or (entry.channels if entry else 3),
+        methods=options.methods,
+        features=options.features,
+        transform=transform,
+        protocol=protocol,
+        seed=options.seed,
+        batch_size=options.batch_size,
+        device=options.device,
+        workers=options.workers,
+        progress=partial(progress_bar, quiet=options.quiet),
+        watch=_counting(progress_bar(options.restorer, quiet=options.quiet), options.images or source.count),
+    )
+
+
+def _counting(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:
+    """What is told of each batch tells ``progress`` of all of them."""
+    done = 0
+
+    def watch(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done, total)
+
+    return watch
 
 
 def _protocol(entry: Entry | None, options: EvaluateOptions) -> Protocol:
     """Under the name that tells what the command changed."""
-    if entry is None and options.protocol != "paper":
-        raise BadInput(f"protocol {options.protocol} is that of the paper's rows; {options.restorer} is none")
-    protocol = find_protocol(options.protocol, entry) if entry else Protocol("paper")
-    transform = [f"transform={options.transform}"] if options.transform else []
-    return replace(protocol, name="+".join([protocol.name, *transform, *options.settings]))
+    own = entry is not None and options.degradation in (None, entry.name)
+    if not own and options.protocol != "paper":
+        raise BadInput(f"protocol {options.protocol} is that of the paper's rows: it needs a model's own degradation")
+    protocol = find_protocol(options.protocol, entry) if entry and own else Protocol("paper")
+    return replace(protocol, name="+".join([protocol.name, *options.settings]))
 
 
 def _restore(entry: Entry | None, options: EvaluateOptions) -> Restore:
@@ -85,33 +96,30 @@ def _restore(entry: Entry | None, options: EvaluateOptions) -> Restore:
             allow_random_weights=options.allow_random_weights,
         )
         return model.restore
+    if options.dtype != "float32":
+        raise BadInput(f"--dtype is that of a registered model's network; {options.restorer} has its own")
     restore: Any = RESTORERS[options.restorer]
     if not callable(restore):
         raise BadInput(f"restorer '{options.restorer}' is {type(restore).__name__}, not a callable R(x, s)")
-    return partial(_guarded, options.restorer, restore)
-
-
-def _guarded(name: str, restore: Restore, x: Tensor, s: int) -> Tensor:
-    """What goes wrong in somebody else's code, in one line."""
-    try:
-        return restore(x, s)
-    except (ColdbenchError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        raise BadInput(f"restorer '{name}' failed at s = {s}: {type(error).__name__}: {error}") from error
+    return restore
 
 
 def render(frame: pd.DataFrame, options: EvaluateOptions, style: str) -> str:
     """The measurement in one of ``tables.FORMATS``; CSV and JSON in full precision."""
     if style == "json":
-        return str(frame.to_json(orient="records", indent=1)) + "\n"
+        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        return json.dumps(records, indent=1, allow_nan=False) + "\n"
     if style == "csv":
         return str(frame.to_csv(index=False))
     first = frame.iloc[0]
+    network = next(filter(None, frame.checkpoint_sha256), "")[:12]
     notes = [
-        f"{first.images} images of {first.data}, seed {first.seed}, protocol {first.protocol}, {first.device}",
+        f"{first.images} images of {first.data}, seed {first.seed}, protocol {first.protocol}, {first.degradation}",
+        f"{options.restorer}{f' ({network})' if network else ''}, {first.dtype} on {first.device}",
         "95 % intervals by a delete-a-group jackknife",
     ]
+    if network == RANDOM:
+        notes.append(random_weights(options.restorer))
     table = pd.DataFrame([_line(row) for row in frame.itertuples()])
     return print_frame(table, options.restorer, notes, style)
 

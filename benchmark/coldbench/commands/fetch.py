@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import shutil
+import ssl
 import tarfile
 import tempfile
 import urllib.error
@@ -107,17 +108,17 @@ def download(item: Download, *, quiet: bool = False) -> None:
         Missing: the net does not answer, or breaks off; what came stays in ``PATH.part``.
         BadInput: what came is not what was expected, or cannot be written.
     """
-    if item.path.exists() and _is_right(item.path, item):
-        return
     part = item.path.with_name(f"{item.path.name}.part")
     try:
+        if item.path.exists() and _is_right(item.path, item):
+            return
         item.path.parent.mkdir(parents=True, exist_ok=True)
         _transfer(item, part, quiet=quiet)
         if not _is_right(part, item):
             part.unlink()
             raise BadInput(f"{item.url} is not the file expected (its {item.algorithm} is another): try once more")
         part.replace(item.path)
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, TimeoutError, ConnectionError) as error:
         kept = f"; {part.stat().st_size:,} bytes are kept, the same command goes on from there" if part.exists() else ""
         reason = getattr(error, "reason", None) or error
         raise Missing(f"{item.path.name} could not be downloaded from {item.url} ({reason}){kept}") from error

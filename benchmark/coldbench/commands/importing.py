@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coldbench.checkpoints import build_degradation, build_network, save_weights
+from coldbench.checkpoints import build_network, make, save_weights
 from coldbench.commands.listing import listed
 from coldbench.commands.settings import parse_setting
 from coldbench.errors import BadInput
 from coldbench.paths import home
-from coldbench.registry import Entry, find_entry, register_weights, user_registry
+from coldbench.registry import (
+    DEGRADATIONS,
+    Entry,
+    find_entry,
+    find_recipe,
+    load_entries,
+    register_weights,
+    user_registry,
+)
 from coldbench.released import check_degradation, infer_degradation, infer_network, read_released
 
 
@@ -32,24 +41,29 @@ def import_checkpoint(options: ImportOptions) -> str:
     Raises:
         BadInput: no released checkpoint, or one that does not fit the degradation it is said to restore.
     """
+    _check_name(options.name)
     model = find_entry(options.like)
     if not model.degradation:
         raise BadInput(f"{options.like} restores nothing: name a restoration model after --like")
     released = read_released(options.path)
     told = infer_degradation(released, model.degradation)
     degradation = {**model.degradation, **told, **dict(map(parse_setting, options.settings))}
-    network = infer_network(released.weights, degradation["image_size"])
+    image_size = make(options.name, DEGRADATIONS, degradation).image_size
+    network = infer_network(released.weights, image_size)
     if "channels" in degradation:
         degradation["channels"] = network["channels"]
+    recipe = find_recipe(options.like)
+    notes = f"Imported from {options.path.name}; the recipe is that of {recipe.name}, the file tells of none."
     entry = dataclasses.replace(
-        model,
+        recipe.with_preset("paper") if "paper" in recipe.presets else recipe,
         name=options.name,
         network=network,
         degradation=degradation,
         weights=home() / "models" / f"{options.name}.safetensors",
-        notes=f"Imported from {options.path.name}.",
+        notes=" ".join(filter(None, [notes, recipe.notes])),
+        presets={},
+        preset="",
     )
-    build_degradation(entry)
     check_degradation(released, degradation)
     sha256 = save_weights(_loaded(entry, released.weights), entry.weights)
     register_weights(entry, entry.weights, sha256)
@@ -60,10 +74,25 @@ def import_checkpoint(options: ImportOptions) -> str:
     )
 
 
+def _check_name(name: str) -> None:
+    """Whether a checkpoint may be called so.
+
+    Raises:
+        BadInput: it may not.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise BadInput(f"'{name}' is no name for a checkpoint: use letters, digits, '.', '_' and '-'")
+    known = load_entries().get(name)
+    if name in DEGRADATIONS or (known is not None and not known.degradation):
+        raise BadInput(f"'{name}' is taken by a degradation or a feature extractor: choose another name with --as")
+
+
 def _loaded(entry: Entry, weights: Any) -> Any:
     network = build_network(entry)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise BadInput(f"the parameters do not fit {listed(entry.network)}: {str(error).splitlines()[1]}") from error
+        raise BadInput(
+            f"the parameters do not fit {listed(entry.network)}: {' '.join(str(error).split())[:300]}"
+        ) from error
     return network

@@ -50,6 +50,11 @@ class Settings:
     quiet: bool = False
     fresh: bool = False
 
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """The settings of the degradation that the command changes."""
+        return dict(map(parse_setting, self.settings))
+
     def store(self) -> ImageStore:
         """Where the images of this request come from."""
         return ImageStore(self.data_root, workers=self.workers, progress=partial(progress_bar, quiet=self.quiet))
@@ -110,7 +115,6 @@ def prepare(entry: Entry, methods: Sequence[str], settings: Settings, store: Ima
         BadInput: methods, images or weights that do not fit.
         Missing: something asked for by name is absent: a device, a feature space.
     """
-    entry = replace(entry, degradation=entry.degradation | dict(map(parse_setting, settings.settings)))
     if all(method in GENERATORS for method in methods):
         return _prepare_generation(entry, methods, settings, store)
     return _prepare_restoration(entry, methods, settings, store)
@@ -137,11 +141,11 @@ def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Setting
         return Prepared(entry, missing)
     task = restoration_task(
         restore,
-        build_degradation(entry, protocol.settings).to(device),
+        build_degradation(entry, {**protocol.settings, **settings.chosen}).to(device),
         source,
         store,
         count=settings.images,
-        channels=entry.network["channels"],
+        channels=entry.channels,
         methods=possible,
         features=_feature_spaces(entry.dataset, settings.features, device),
         transform=settings.transform or protocol.transform or entry.transform,
@@ -178,12 +182,19 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
     if not spaces:
         reason = NO_INCEPTION if settings.features == ("auto",) else "generated images have no metric without features"
         return Prepared(entry, dict.fromkeys(methods, reason))
-    degradation, channels = build_degradation(entry).to(device), entry.network["channels"]
-    references, absent = _references(entry, spaces, settings, store, image_size=degradation.image_size)
+    degradation = build_degradation(entry, settings.chosen).to(device)
+    shape: dict[str, Any] = {
+        "transform": settings.transform or entry.transform,
+        "image_size": degradation.image_size,
+        "channels": entry.channels,
+    }
+    references, absent = _references(
+        entry.dataset, spaces, settings, partial(training_reference, store=store, device=device, **shape)
+    )
     if not references:
         return Prepared(entry, dict.fromkeys(methods, absent))
     try:
-        start = training_start(entry.dataset, entry.start, store, image_size=degradation.image_size, channels=channels)
+        start = training_start(entry.dataset, entry.start, store, **shape)
     except Missing as error:
         return Prepared(entry, dict.fromkeys(methods, str(error)))
     spaces = [space for space in spaces if space.name in references]
@@ -195,7 +206,7 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
         references={name: reference.statistics for name, reference in references.items()},
         methods=methods,
         images=PAPER_IMAGES if settings.images is None else settings.images,
-        channels=channels,
+        channels=entry.channels,
         seed=settings.seed,
         batch_size=settings.batch_size,
         device=device,
@@ -218,22 +229,14 @@ def _prepare_generation(entry: Entry, methods: Sequence[str], settings: Settings
 
 
 def _references(
-    entry: Entry,
-    spaces: Sequence[FeatureSpace],
-    settings: Settings,
-    store: ImageStore,
-    *,
-    image_size: int,
+    dataset: str, spaces: Sequence[FeatureSpace], settings: Settings, take: Callable[..., Reference]
 ) -> tuple[dict[str, Reference], str]:
     """What generated images are compared with in each feature space, and why that is absent in some."""
-    device = choose_device(settings.device)
     references: dict[str, Reference] = {}
     absent = ""
     for space in spaces:
         try:
-            references[space.name] = training_reference(
-                entry.dataset, space, store, image_size=image_size, channels=entry.network["channels"], device=device
-            )
+            references[space.name] = take(dataset, space)
         except Missing as error:
             if settings.features != ("auto",):
                 raise

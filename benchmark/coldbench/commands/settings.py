@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from coldbench.errors import BadInput
@@ -17,13 +18,16 @@ def parse_setting(text: str) -> tuple[str, Any]:
         BadInput: something else.
     """
     key, equals, value = text.partition("=")
-    if not equals or not key or not value:
-        raise BadInput(f"--set '{text}' is not key=value")
+    if not equals or key in ("", "name") or not value:
+        raise BadInput(f"--set '{text}' is not a setting key=value")
     if value in _WORDS:
         return key, _WORDS[value]
     for number in (int, float):
         try:
-            return key, number(value)
+            parsed = number(value)
         except ValueError:
             continue
+        if not math.isfinite(parsed):
+            raise BadInput(f"--set '{text}' is not finite")
+        return key, parsed
     return key, value

@@ -15,6 +15,7 @@ from coldbench.classifier import train_classifier
 from coldbench.commands.listing import listed
 from coldbench.commands.prepare import progress_bar
 from coldbench.devices import choose_device, device_name
+from coldbench.errors import BadInput
 from coldbench.files import write_text
 from coldbench.images import joined
 from coldbench.pixels import Pixels
@@ -57,6 +58,8 @@ def train_checkpoint(options: TrainOptions) -> str:
     if entry.degradation:
         entry, network, facts = _train_restorer(entry, options, folder)
     else:
+        if options.data:
+            raise BadInput(f"{entry.name} learns the digits of MNIST: it takes no --data")
         network, facts = _train_classifier(entry, options)
     weights = folder / f"{entry.name}.safetensors"
     sha256 = save_weights(network, weights)
@@ -86,7 +89,7 @@ def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[
     recipe = Recipe.of(entry)
     store = ImageStore(options.data_root, workers=options.workers, progress=partial(progress_bar, quiet=options.quiet))
     source = joined([store.source(spec, train=True) for spec in options.data or (entry.dataset,)])
-    size = {"image_size": build_degradation(entry).image_size, "channels": entry.network["channels"]}
+    size = {"image_size": build_degradation(entry).image_size, "channels": entry.channels}
     images = store.pixels(source, transform=recipe.augmentation, **size)
     compiled = can_compile(device) if options.compile_network is None else options.compile_network
     with tqdm(total=recipe.steps, desc=entry.name, unit="step", disable=options.quiet) as bar:
@@ -100,7 +103,7 @@ def _train_restorer(entry: Entry, options: TrainOptions, folder: Path) -> tuple[
 
         end = train(entry, images, folder / "state.pt", device=device, compile_network=compiled, watch=watch)
     if entry.start.get("name") == "channel-means":
-        start = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform="native", **size))}
+        start = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform=entry.transform, **size))}
         entry = replace(entry, start=start)
     return (
         entry,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,12 @@ class Degradation(nn.Module, ABC):
     Attributes:
         timesteps: T.
         image_size: S, in pixels.
+        settings: what it was built from, for records.
     """
 
     def __init__(self, *, timesteps: int, image_size: int) -> None:
         super().__init__()
+        self.settings: dict[str, Any] = {"name": type(self).__name__, "timesteps": timesteps, "image_size": image_size}
         self.timesteps = timesteps
         self.image_size = image_size
 
