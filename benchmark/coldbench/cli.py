@@ -41,6 +41,36 @@ def device_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def dtype_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--dtype, the same everywhere."""
+    return click.option(
+        "--dtype",
+        type=click.Choice(["float32", "bfloat16"]),
+        default="float32",
+        show_default=True,
+        help="Of the network.",
+    )(command)
+
+
+def batch_size_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--batch-size, the same everywhere."""
+    return click.option(
+        "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result."
+    )(command)
+
+
+def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--format, the same everywhere."""
+    return click.option(
+        "--format",
+        "style",
+        type=click.Choice(FORMATS),
+        default="markdown",
+        show_default=True,
+        help="Of stdout.",
+    )(command)
+
+
 def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--workers, the same everywhere."""
     return click.option(
@@ -85,16 +115,8 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Feature spaces of the Frechet distance; auto takes what is at hand; none skips it.",
         ),
         device_option,
-        click.option(
-            "--dtype",
-            type=click.Choice(["float32", "bfloat16"]),
-            default="float32",
-            show_default=True,
-            help="Of the network.",
-        ),
-        click.option(
-            "--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Changes no result."
-        ),
+        dtype_option,
+        batch_size_option,
         click.option(
             "--seed",
             type=click.IntRange(min=0),
@@ -111,14 +133,7 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         data_root_option,
         workers_option,
-        click.option(
-            "--format",
-            "style",
-            type=click.Choice(FORMATS),
-            default="markdown",
-            show_default=True,
-            help="Of stdout.",
-        ),
+        format_option,
         click.option(
             "--allow-random-weights",
             is_flag=True,
@@ -141,6 +156,7 @@ def main() -> None:
     coldbench run --table 1 --images 1000              Table 1 on 1,000 MNIST digits, beside the paper's numbers
     coldbench compare fixed-noise estimated-noise      two methods, their difference and its interval
     coldbench evaluate my_module:restore ...           a restoration model of your own
+    coldbench check                                    have the numbers moved? for CI
     coldbench list models                              what can be measured, and what is missing
     coldbench train mnist-blur                         make a checkpoint as the shipped one was made
 
@@ -264,6 +280,65 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 
     request = CompareOptions(methods=methods, features=_names("--features", features), **options)
     _print(render(compare_methods(request), style))
+
+
+@main.command()
+@click.option(
+    "--full",
+    is_flag=True,
+    help="The tables at full size (an hour and a half on two cores).  [default: 100 images a row]",
+)
+@click.option("--table", "tables", multiple=True, metavar="1|2|3|4|5", help="Only these tables.")
+@click.option(
+    "--reference", type=click.Path(path_type=Path), help="Folder of records table-*.json.  [default: those that ship]"
+)
+@click.option("--update", is_flag=True, help="Take the new numbers for references, after showing what moved.")
+@click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML to this file.")
+@device_option
+@dtype_option
+@batch_size_option
+@data_root_option
+@format_option
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def check(**options: Any) -> None:
+    """Measure again what the stored references measured, and say what has moved.
+
+    \b
+    Examples:
+      coldbench check
+      coldbench check --table 3 --junit coldbench.xml
+      coldbench check --full --update
+      coldbench check --reference my_records        # written by coldbench run --output my_records
+
+    Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
+    other images, weights, data or settings, and is refused.
+    """
+    from coldbench.commands.check import CheckOptions, fail_if_moved
+    from coldbench.commands.check import check as run_check
+
+    text, drifts = run_check(CheckOptions(**options))
+    _print(text)
+    if not options["update"]:
+        fail_if_moved(drifts)
+
+
+@main.command()
+@click.argument("then", metavar="A.json", type=click.Path(path_type=Path))
+@click.argument("now", metavar="B.json", type=click.Path(path_type=Path))
+@format_option
+def diff(then: Path, now: Path, style: str) -> None:
+    """Compare two files of records, as check compares with the references; exit code 1 where a number has moved.
+
+    \b
+    Example:
+      coldbench diff results/reference/quick/table-3.json results/run/table-3.json
+    """
+    from coldbench.commands.check import diff as run_diff
+    from coldbench.commands.check import fail_if_moved
+
+    text, drifts = run_diff(then, now, style)
+    _print(text)
+    fail_if_moved(drifts)
 
 
 @main.command("list")

@@ -1,0 +1,165 @@
+"""Whether numbers have moved: the comparison itself, and the two commands that make it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from coldbench import results
+from coldbench.drift import TOLERANCES, Status, compare_records, junit, render
+from coldbench.results import Cell
+from tests.helpers import assert_one_clear_line, coldbench
+
+ROOT = Path(__file__).parents[1]
+QUICK = ROOT / "results" / "reference" / "quick"
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Cell]:
+    """The stored quick records of Table 3."""
+    return results.load(QUICK / "table-3.json")
+
+
+def changed(cells: list[Cell], method: str, metric: str, **values: object) -> list[Cell]:
+    return [
+        dataclasses.replace(cell, **values) if (cell.method, cell.metric) == (method, metric) else cell
+        for cell in cells
+    ]
+
+
+def measured(cells: list[Cell], method: str, metric: str) -> Cell:
+    return next(cell for cell in cells if (cell.method, cell.metric, cell.status) == (method, metric, "measured"))
+
+
+def test_the_same_records_have_not_moved(cells: list[Cell]) -> None:
+    drifts = compare_records(cells, cells)
+    assert len(drifts) == 9
+    assert all(drift.status == Status.SAME and drift.distance == 0 for drift in drifts)
+
+
+@pytest.mark.parametrize(("metric", "relative"), [("SSIM", False), ("RMSE", False), ("FD", True)])
+def test_numbers_move_beyond_their_tolerance(metric: str, relative: bool, cells: list[Cell]) -> None:
+    value = measured(cells, "sampled", metric).value
+    unit = TOLERANCES[metric]["float32", "cpu"] * (value if relative else 1)
+    for factor, status in ((0.9, Status.SAME), (-0.9, Status.SAME), (1.1, Status.MOVED), (-1.1, Status.MOVED)):
+        drifts = compare_records(cells, changed(cells, "sampled", metric, value=value + factor * unit))
+        assert [drift.status for drift in drifts if drift.status != Status.SAME] == (
+            [status] if status == Status.MOVED else []
+        )
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"images": 99}, {"seed": 1}, {"protocol": "released"}, {"checkpoint_sha256": "0" * 64},
+        {"data_sha256": "0" * 64}, {"features_sha256": "0" * 64},
+    ],
+)  # fmt: skip
+def test_other_identities_are_refused_even_if_the_value_is_the_same(
+    difference: dict[str, object], cells: list[Cell]
+) -> None:
+    drifts = compare_records(cells, changed(cells, "direct", "FD", **difference))
+    (refused,) = [drift for drift in drifts if drift.status == Status.REFUSED]
+    assert next(iter(difference)) in refused.reason
+    assert not refused.passed
+
+
+def test_what_is_gone_fails_and_what_is_new_does_not(cells: list[Cell]) -> None:
+    fewer = [cell for cell in cells if (cell.method, cell.metric) != ("direct", "SSIM")]
+    (gone,) = [drift for drift in compare_records(cells, fewer) if drift.status != Status.SAME]
+    assert (gone.status, gone.passed) == (Status.GONE, False)
+    (new,) = [drift for drift in compare_records(fewer, cells) if drift.status != Status.SAME]
+    assert (new.status, new.passed) == (Status.NEW, True)
+
+
+def test_a_faster_dtype_has_its_own_tolerance_but_not_for_blur(cells: list[Cell]) -> None:
+    moved = measured(cells, "sampled", "SSIM").value + 0.01
+    assert not compare_records(cells, changed(cells, "sampled", "SSIM", value=moved))[4].passed
+    fast = changed(cells, "sampled", "SSIM", value=moved, dtype="bfloat16")
+    assert all(drift.passed for drift in compare_records(cells, fast))
+    blur = [dataclasses.replace(cell, degradation="blur") for cell in cells]
+    drifts = compare_records(blur, changed(blur, "sampled", "SSIM", value=0.1, dtype="bfloat16"))
+    assert {drift.status for drift in drifts} == {Status.SAME, Status.EXEMPT}
+
+
+def test_a_gpu_may_round_otherwise(cells: list[Cell]) -> None:
+    value = measured(cells, "sampled", "RMSE").value + 3e-4
+    gpu = changed(cells, "sampled", "RMSE", value=value, device="NVIDIA H100 80GB HBM3")
+    assert all(drift.passed for drift in compare_records(cells, gpu))
+
+
+def test_junit_is_what_ci_systems_read(cells: list[Cell]) -> None:
+    drifts = compare_records(cells, changed(cells, "sampled", "RMSE", value=0.5))
+    suite = ElementTree.fromstring(junit(drifts, "coldbench"))
+    assert (suite.get("tests"), suite.get("failures")) == ("9", "1")
+    (failed,) = [case for case in suite if len(case)]
+    assert failed.get("name") == "sampled RMSE"
+    assert "moved" in failed[0].get("message", "")
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex", "html", "csv", "json"])
+def test_formats(style: str, cells: list[Cell]) -> None:
+    text = render(compare_records(cells, changed(cells, "sampled", "RMSE", value=0.5)), "t", style)
+    assert "moved" in text
+    assert "0.5" in text
+
+
+def test_diff_of_two_files(tmp_path: Path, cells: list[Cell]) -> None:
+    same, other = tmp_path / "a.json", tmp_path / "b.json"
+    results.save(cells, same)
+    results.save(changed(cells, "sampled", "RMSE", value=0.5), other)
+    done = coldbench("diff", same, same)
+    assert done.returncode == 0
+    assert "9 same" in done.stdout
+    done = coldbench("diff", same, other)
+    assert done.returncode == 1
+    assert "| moved" in done.stdout.replace("  ", " ")
+    assert done.stderr == "coldbench: 8 same, 1 moved: 1 of 9 numbers did not pass\n"
+    other.write_text("[]")
+    assert coldbench("diff", other, other).returncode == 1
+    other.write_text('[{"value": 1}]')
+    assert_one_clear_line(coldbench("diff", same, other), 2, "does not hold records of schema 2")
+    assert_one_clear_line(coldbench("diff", same, tmp_path / "c.json"), 2, "No such file")
+
+
+def test_check_is_clean_in_another_process_with_other_batches(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-m", "coldbench", "check", "--table", "3", "--batch-size", "10", "--quiet"]
+    done = subprocess.run(
+        [*command, "--junit", str(tmp_path / "c.xml")], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ElementTree.parse(tmp_path / "c.xml").getroot().get("failures") == "0"
+
+
+def test_check_in_bfloat16_is_within_its_tolerance() -> None:
+    done = coldbench("check", "--table", "3", "--dtype", "bfloat16", "--quiet", "--format", "json")
+    assert done.returncode == 0, done.stdout
+    distances = [line["distance"] for line in json.loads(done.stdout) if line["method"] != "degraded"]
+    assert all(distance > 0 for distance in distances)
+
+
+def test_a_moved_number_fails_the_check_until_it_is_the_reference(tmp_path: Path, cells: list[Cell]) -> None:
+    results.save(changed(cells, "sampled", "SSIM", value=0.1), tmp_path / "table-3.json")
+    command = ("check", "--reference", tmp_path, "--quiet")
+    done = coldbench(*command)
+    assert done.returncode == 1
+    assert "8 same, 1 moved" in done.stdout
+    done = coldbench(*command, "--update")
+    assert done.returncode == 0
+    assert "8 same, 1 moved" in done.stdout, "what moved is shown before it is forgotten"
+    assert coldbench(*command).returncode == 0
+
+
+def test_references_that_are_not_there(tmp_path: Path) -> None:
+    assert_one_clear_line(coldbench("check", "--reference", tmp_path), 3, "no references table-*.json in")
+    assert_one_clear_line(coldbench("check", "--table", "7"), 2, "no reference of table 7")
+    (tmp_path / "table-3.json").write_text("damaged")
+    assert_one_clear_line(coldbench("check", "--reference", tmp_path), 2, "does not hold records")
