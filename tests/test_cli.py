@@ -197,7 +197,7 @@ def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate()
     assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "coldbench: interrupted; rows that were finished are kept in the output folder"
+    assert stderr.splitlines()[-1] == "coldbench: interrupted; the same command goes on from here"
     assert "Traceback" not in stderr
     assert stdout == ""
     assert all(cell["images"] == 10_000 for cell in json.loads((out / "table-1.json").read_text()))

@@ -17,7 +17,9 @@ from coldbench.results import load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = "".join(re.findall(r"```\n(.*?)```", README, flags=re.DOTALL))
+#: (language, text)
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+BLOCKS = "".join(text for language, text in FENCED if not language)
 COMMANDS = [line.split(" #")[0].strip() for line in BLOCKS.splitlines() if "coldbench " in line]
 
 
@@ -29,7 +31,7 @@ def test_readme_commands_parse(line: str) -> None:
 
 
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (code,) = [text for language, text in FENCED if language == "python"]
     (tmp_path / "my_photographs").mkdir()
     for i in range(3):
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (70, 80, 3), dtype=np.uint8)).save(
@@ -47,14 +49,30 @@ def test_ci_runs_the_readme_test_command() -> None:
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith(f"\n{command}\n")
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
-def test_stored_tables_are_rendered_from_the_stored_records(number: int) -> None:
-    cells = load(ROOT / "results" / "reference" / f"table-{number}.json")
-    stored = (ROOT / "results" / "tables" / f"table-{number}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "results" / "reference" / "full").iterdir()), ids=lambda path: path.stem
+)
+def test_stored_tables_are_rendered_from_the_stored_records(path: Path) -> None:
+    cells = load(path)
+    stored = (ROOT / "results" / "tables" / f"{path.stem}.md").read_text(encoding="utf-8")
     assert render(cells, "markdown") == stored
     rows = [line for line in stored.splitlines() if line.startswith("| MNIST")]
-    assert len(rows) == 3
+    assert len(rows) == len({(cell.checkpoint, cell.method) for cell in cells})
     assert all(row in README for row in rows)
+
+
+def test_every_table_of_numbers_is_that_of_some_records() -> None:
+    """Nothing in results/tables is written by hand."""
+    records = {path.stem for path in (ROOT / "results" / "reference" / "full").iterdir()}
+    assert {path.stem for path in (ROOT / "results" / "tables").glob("table-*.md")} == records
+
+
+def test_ci_and_tox_run_the_same_check() -> None:
+    assert "\ntox -q -e regression" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "commands = coldbench check {posargs}" in (ROOT / "tox.ini").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert "coldbench check --junit coldbench.xml" in workflow
+    assert "coldbench check --junit coldbench.xml" in README
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])

@@ -341,6 +341,22 @@ def diff(then: Path, now: Path, style: str) -> None:
     fail_if_moved(drifts)
 
 
+@main.command()
+@click.argument("records", nargs=-1, required=True, metavar="RECORDS.json...", type=click.Path(path_type=Path))
+@format_option
+def show(records: tuple[Path, ...], style: str) -> None:
+    """Print stored records as the table they were measured for.
+
+    \b
+    Example:
+      coldbench show results/reference/full/table-1.json --format latex
+    """
+    from coldbench.render import render
+    from coldbench.results import load
+
+    _print(render([cell for path in records for cell in load(path)], style))
+
+
 @main.command("list")
 @click.argument(
     "what",

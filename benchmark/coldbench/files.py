@@ -29,8 +29,9 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
-        raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise BadInput(f"cannot write {path}: {reason}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

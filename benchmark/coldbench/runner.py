@@ -105,7 +105,8 @@ def accumulate(
     """
     if keeper:
         keeper.load(tally)
-    watch(tally.done)
+    if tally.done:
+        watch(tally.done)
     with interrupts_deferred("batch") as interrupted:
         for positions in batches(tally.images, batch_size, first=tally.done):
             started, network = time.perf_counter(), restore.seconds

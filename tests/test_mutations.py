@@ -1,0 +1,115 @@
+"""Mistakes that matter, made on purpose in a copy of the package: each must turn a check or a test red."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mistake.
+
+    Attributes:
+        name: what it is.
+        file: below benchmark/coldbench.
+        right, wrong: the code, before and after.
+        caught_by: arguments of ``python -m``.
+        message: what the catcher says.
+    """
+
+    name: str
+    file: str
+    right: str
+    wrong: str
+    caught_by: tuple[str, ...]
+    message: str
+
+
+CHECK = ("coldbench", "check", "--quiet", "--table")
+MUTATIONS = [
+    Mutation(
+        "s and s-1 swapped in Algorithm 2", "sampling.py",
+        "return x - harsher + milder", "return x - milder + harsher", (*CHECK, "3"), "numbers did not pass",
+    ),
+    Mutation(
+        "time index shifted", "checkpoints.py",
+        "torch.full((self.chunk,), s - 1,", "torch.full((self.chunk,), s,", (*CHECK, "3"), "numbers did not pass",
+    ),
+    Mutation(
+        "last batch dropped", "runner.py",
+        "range(first, count, batch_size)", "range(first, count - batch_size + 1, batch_size)",
+        (*CHECK, "3"), "numbers did not pass",
+    ),
+    Mutation(
+        "SSIM with the window of a biased width", "metrics/pixelwise.py",
+        "taps, sigma = SSIM_TAPS, 1.5", "taps, sigma = SSIM_TAPS, 1.6", (*CHECK, "3"), "audit failed: the SSIM",
+    ),
+    Mutation(
+        "SSIM with sample covariances", "metrics/pixelwise.py",
+        "covariance = local_mean(x * y) - mean_x * mean_y",
+        "covariance = 121 / 120 * (local_mean(x * y) - mean_x * mean_y)",
+        (*CHECK, "3"), "audit failed: the SSIM",
+    ),
+    Mutation(
+        "covariance divided by N", "metrics/frechet.py",
+        "return self.scatter / (self.count - 1)", "return self.scatter / self.count",
+        (*CHECK, "3"), "audit failed: the FD",
+    ),
+    Mutation(
+        "RMSE without its root", "metrics/pixelwise.py",
+        "return math.sqrt(self.squares / self.count)", "return (self.squares / self.count)",
+        (*CHECK, "3"), "audit failed: the RMSE",
+    ),
+    Mutation(
+        "one wrong tap in the blur's kernel", "degradations/blur.py",
+        "    return (weights / weights.sum()).double()",
+        "    weights[0] *= 1.01\n    return weights.double() / weights.sum()",
+        (*CHECK, "1"), "numbers did not pass",
+    ),
+    Mutation(
+        "circular instead of reflect padding", "degradations/blur.py",
+        '0.35 + i / 100, "reflect")', '0.35 + i / 100, "circular")',
+        ("pytest", "-q", "tests/test_degradations.py"), "failed",
+    ),
+    Mutation(
+        "images drawn by their place in the batch", "degradations/inpaint.py",
+        "for i in indices", "for i in range(len(indices))",
+        ("pytest", "-q", "tests/test_runner.py", "-k", "batch_size_changes_no_result"), "failed",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mistake_is_caught(mutation: Mutation, tmp_path: Path) -> None:
+    package = tmp_path / "benchmark" / "coldbench"
+    shutil.copytree(ROOT / "benchmark" / "coldbench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("models", "results", "tests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    source = (package / mutation.file).read_text(encoding="utf-8")
+    assert source.count(mutation.right) == 1, "the code has changed: change the mutation"
+    (package / mutation.file).write_text(source.replace(mutation.right, mutation.wrong), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            *mutation.caught_by,
+            *(["-p", "no:cacheprovider"] if "pytest" in mutation.caught_by else []),
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert mutation.message in done.stdout + done.stderr
