@@ -108,14 +108,28 @@ def test_hole_centres_are_pixels_of_the_image() -> None:
     assert (int(offsets.min()), int(offsets.max())) == (0, S - 1)
 
 
-@pytest.mark.parametrize("routine", ROUTINES)
+#: PROTOCOL 2.1: routine -> kernel std at step i, padding.
+PROTOCOL_BLURS = {
+    "constant": (lambda i: 7.0, "circular"),
+    "constant-reflect": (lambda i: 7.0, "reflect"),
+    "special-6": (lambda i: 0.35 + i / 100, "reflect"),
+    "exponential": (lambda i: math.exp(0.3 * i), "circular"),
+    "exponential-reflect": (lambda i: math.exp(0.3 * i), "reflect"),
+}
+
+
+def test_every_blur_is_one_of_the_protocol_s() -> None:
+    assert PROTOCOL_BLURS.keys() == ROUTINES.keys()
+
+
+@pytest.mark.parametrize("routine", PROTOCOL_BLURS)
 def test_blur_equals_a_chain_of_convolutions(routine: str, images: Tensor) -> None:
-    schedule, padding = ROUTINES[routine]
+    schedule, padding = PROTOCOL_BLURS[routine]
     std = 7.0 if routine.startswith("constant") else 0.3
     degradation = blur(image_size=S, timesteps=6, routine=routine, kernel_size=11, std=std)
     x = images
     for i in range(6):
-        weights = gaussian_kernel(11, schedule(i, std)).float()
+        weights = gaussian_kernel(11, schedule(i)).float()
         kernel = torch.outer(weights, weights).expand(3, 1, 11, 11)
         x = F.conv2d(F.pad(x, (5, 5, 5, 5), mode=padding), kernel, groups=3)
         torch.testing.assert_close(degradation(images, i + 1), x, atol=2e-6, rtol=0)

@@ -172,14 +172,12 @@ class Tally:
                 deviations[method, "SSIM", ""] = audit_ssim(self.first[method], self.first[ORIGINAL])
                 deviations[method, "RMSE", ""] = audit_rmse(self.first[method], self.first[ORIGINAL])
             for space in self.spaces:
-                theirs = self.references[space.name] if self.references else self._few(space, ORIGINAL)
-                deviations[method, space.metric, space.name] = audit_frechet(self._few(space, method), theirs)
+                against = self.references[space.name] if self.references else self._few(space, ORIGINAL)
+                deviations[method, space.metric, space.name] = audit_frechet(self._few(space, method), against)
         for (method, metric, _), deviation in deviations.items():
             check_deviation(metric, deviation, method)
         return deviations
 
-    def _few(self, space: FeatureSpace, kind: str) -> FeatureStatistics:
-        """The statistics of the audited images."""
-        statistics = FeatureStatistics()
-        statistics.update(space.extract(self.first[kind].to(self.device)))
-        return statistics
+    def _few(self, space: FeatureSpace, kind: str) -> Tensor:
+        """The features of the audited images."""
+        return space.extract(self.first[kind].to(self.device))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from skimage.metrics import mean_squared_error, structural_similarity
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_statistics_to_metric
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from coldbench.errors import CheckFailed
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
@@ -48,11 +48,25 @@ def audit_rmse(prediction: Tensor, target: Tensor) -> float:
     return abs(meter.result() - math.sqrt(reference))
 
 
-def audit_frechet(ours: FeatureStatistics, theirs: FeatureStatistics) -> float:
-    """|our Frechet distance - torch-fidelity's| / max(1, torch-fidelity's)."""
-    a, b = ({"mu": each.mean.numpy(), "sigma": each.covariance().numpy()} for each in (ours, theirs))
+def audit_frechet(features: Tensor, against: Tensor | FeatureStatistics) -> float:
+    """|our Frechet distance - torch-fidelity's| / max(1, torch-fidelity's).
+
+    Args:
+        features: (n, d).
+        against: other features, or the statistics of too many to have them here.
+    """
+    (a, ours), (b, theirs) = _both_ways(features), _both_ways(against)
     reference = float(fid_statistics_to_metric(a, b, verbose=False)["frechet_inception_distance"])
     return abs(frechet_distance(ours, theirs) - reference) / max(1.0, reference)
+
+
+def _both_ways(features: Tensor | FeatureStatistics) -> tuple[dict[str, np.ndarray], FeatureStatistics]:
+    """Mean and covariance as torch-fidelity takes them, and as we do."""
+    if isinstance(features, FeatureStatistics):
+        return {"mu": features.mean.numpy(), "sigma": features.covariance().numpy()}, features
+    statistics = FeatureStatistics()
+    statistics.update(features)
+    return fid_features_to_statistics(features.double().cpu()), statistics
 
 
 def check_deviation(metric: str, deviation: float, what: str) -> None:
