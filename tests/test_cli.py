@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,21 @@ def test_formats(style: str, tmp_path: Path) -> None:
     else:
         assert "0.178" in done.stdout
         assert {"markdown": "| MNIST", "latex": "\\toprule", "html": "<td>MNIST</td>"}[style] in done.stdout
+
+
+def test_intervals_are_printed_where_asked_for(tmp_path: Path) -> None:
+    arguments = ("--rows", "mnist", "--images", "40", "--methods", "degraded")
+    assert "±" not in run_table(tmp_path, *arguments).stdout
+    assert re.search(r"0\.\d{4} ± 0\.\d{4}", run_table(tmp_path, *arguments, "--intervals").stdout)
+    shown = coldbench("show", tmp_path / "out" / "table-3.json", "--intervals")
+    assert shown.stdout == run_table(tmp_path, *arguments, "--intervals").stdout
+
+
+def test_too_few_images_for_a_feature_space_are_warned_of(tmp_path: Path) -> None:
+    warning = "warning: 40 images are too few for the 128 dimensions of mnist-cnn"
+    done = run_table(tmp_path, "--rows", "mnist", "--images", "40", "--methods", "degraded")
+    assert warning in done.stderr
+    assert warning not in run_table(tmp_path, "--rows", "mnist", "--images", "129", "--methods", "degraded").stderr
 
 
 def test_own_images_from_a_folder(tmp_path: Path) -> None:

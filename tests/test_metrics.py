@@ -13,9 +13,9 @@ from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.utils import create_feature_extractor
 
-from coldbench.errors import BadInput, Missing
+from coldbench.errors import BadInput, CheckFailed, Missing
 from coldbench.files import sha256_of
-from coldbench.metrics import features
+from coldbench.metrics import audit, features
 from coldbench.metrics.features import inception, inception_weights, mnist_cnn
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.pixelwise import RMSE, SSIM, ssim_per_image
@@ -183,3 +183,25 @@ def test_inception_reads_clamped_8_bit_colour(monkeypatch: pytest.MonkeyPatch) -
 def test_one_image_has_no_covariance() -> None:
     with pytest.raises(BadInput, match="at least 2 images"):
         frechet_distance(statistics(torch.ones(1, 4)), statistics(torch.ones(5, 4)))
+
+
+@pytest.mark.parametrize("metric", audit.TOLERANCES)
+def test_a_deviation_above_its_tolerance_fails(metric: str) -> None:
+    limit = audit.TOLERANCES[metric]
+    audit.check_deviation(metric, 0.9 * limit, "sampled")
+    for deviation in (1.1 * limit, math.nan):
+        with pytest.raises(CheckFailed, match=f"audit failed: the {metric} of sampled"):
+            audit.check_deviation(metric, deviation, "sampled")
+
+
+def test_the_audit_finds_a_wrong_metric(monkeypatch: pytest.MonkeyPatch, images: Tensor) -> None:
+    prediction, features = images * 0.9, torch.rand(16, 5)
+    assert audit.audit_ssim(prediction, images) < 1e-12
+    assert audit.audit_rmse(prediction, images) < 1e-12
+    assert audit.audit_frechet(features, 2 * features) < 1e-6
+    monkeypatch.setattr(SSIM, "result", lambda self: 0.5)
+    monkeypatch.setattr(RMSE, "result", lambda self: 0.5)
+    monkeypatch.setattr(audit, "frechet_distance", lambda a, b: 7.0)
+    assert audit.audit_ssim(prediction, images) > 0.1
+    assert audit.audit_rmse(prediction, images) > 0.1
+    assert audit.audit_frechet(features, 2 * features) > 0.1

@@ -71,6 +71,11 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def intervals_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--intervals, the same everywhere."""
+    return click.option("--intervals", is_flag=True, help="Print 95 % intervals; records always hold them.")(command)
+
+
 def workers_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """--workers, the same everywhere."""
     return click.option(
@@ -175,8 +180,11 @@ def main() -> None:
     help="Only the first N images; in Table 5, how many to generate.  [default: all; 6400]",
 )
 @measuring_options
+@intervals_option
 @output_option("results/run", "Records, tables, pictures.")
-def run(table: str, rows: str | None, methods: str | None, features: str, style: str, **options: Any) -> None:
+def run(
+    *, table: str, rows: str | None, methods: str | None, features: str, style: str, intervals: bool, **options: Any
+) -> None:
     """Measure a table of the paper, the published numbers beside ours.
 
     \b
@@ -203,7 +211,7 @@ def run(table: str, rows: str | None, methods: str | None, features: str, style:
         **options,
     )
     cells = measure_tables(request)
-    _print(render(cells, style))
+    _print(render(cells, style, intervals=intervals))
     check_measured(cells)
 
 
@@ -344,7 +352,8 @@ def diff(then: Path, now: Path, style: str) -> None:
 @main.command()
 @click.argument("records", nargs=-1, required=True, metavar="RECORDS.json...", type=click.Path(path_type=Path))
 @format_option
-def show(records: tuple[Path, ...], style: str) -> None:
+@intervals_option
+def show(records: tuple[Path, ...], style: str, intervals: bool) -> None:
     """Print stored records as the table they were measured for.
 
     \b
@@ -354,7 +363,7 @@ def show(records: tuple[Path, ...], style: str) -> None:
     from coldbench.render import render
     from coldbench.results import load
 
-    _print(render([cell for path in records for cell in load(path)], style))
+    _print(render([cell for path in records for cell in load(path)], style, intervals=intervals))
 
 
 @main.command("list")

@@ -19,17 +19,23 @@ ABSENT = "-"
 DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
 
 
-def render(cells: Sequence[Cell], style: str) -> str:
-    """All cells in one of ``tables.FORMATS``. CSV and JSON hold one line or object a cell, in full precision."""
+def render(cells: Sequence[Cell], style: str, *, intervals: bool = False) -> str:
+    """All cells in one of ``tables.FORMATS``.
+
+    Args:
+        cells: of any tables.
+        style: CSV and JSON hold one line or object a cell, in full precision.
+        intervals: print half the width of the 95 % interval behind each number of ours.
+    """
     if style == "json":
         return to_json(cells)
     if style == "csv":
         return pd.DataFrame([as_row(cell) for cell in cells]).to_csv(index=False)
     numbers = sorted({cell.table for cell in cells})
-    return "\n".join(_render_table([c for c in cells if c.table == number], style) for number in numbers)
+    return "\n".join(_render_table([c for c in cells if c.table == number], style, intervals) for number in numbers)
 
 
-def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+def to_frame(cells: Sequence[Cell], *, intervals: bool = False) -> pd.DataFrame:
     """The cells of one table: a line a data set and method, ours and the paper's number side by side."""
     lines: dict[tuple[str, str], dict[str, str]] = {}
     for metric, features in _columns(cells):
@@ -37,12 +43,21 @@ def to_frame(cells: Sequence[Cell]) -> pd.DataFrame:
             if (cell.metric, cell.features if cell.metric == "FD" else "") != (metric, features):
                 continue
             line = lines.setdefault((_title(cell), cell.method.capitalize()), {})
-            decimals = DECIMALS[metric]
-            line[_heading(metric, features)] = ABSENT if cell.value is None else f"{cell.value:.{decimals}f}"
+            line[_heading(metric, features)] = _ours(cell, intervals)
             if metric != "FD":
                 line[f"{metric} (paper)"] = _published(cell)
     frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
     return frame.fillna(ABSENT).reset_index()
+
+
+def _ours(cell: Cell, intervals: bool) -> str:
+    if cell.value is None:
+        return ABSENT
+    decimals = DECIMALS[cell.metric]
+    half = ""
+    if intervals and cell.low is not None and cell.high is not None:
+        half = f" ± {(cell.high - cell.low) / 2:.{decimals}f}"
+    return f"{cell.value:.{decimals}f}{half}"
 
 
 def _title(cell: Cell) -> str:
@@ -67,9 +82,9 @@ def _published(cell: Cell) -> str:
     return f"{cell.published:.{decimals}f}" + ("*" if cell.note else "")
 
 
-def _render_table(cells: Sequence[Cell], style: str) -> str:
+def _render_table(cells: Sequence[Cell], style: str, intervals: bool) -> str:
     title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
-    return print_frame(to_frame(cells), title, _notes(cells), style)
+    return print_frame(to_frame(cells, intervals=intervals), title, _notes(cells), style)
 
 
 def print_frame(frame: pd.DataFrame, title: str, notes: Sequence[str], style: str) -> str:
