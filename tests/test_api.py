@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 import coldbench as public
 from coldbench.errors import BadInput, Missing
@@ -54,6 +55,53 @@ def test_any_callable_is_measured() -> None:
         assert found["direct", "RMSE"] == pytest.approx(
             found["degraded", "RMSE"] if expected is None else expected, abs=1e-6
         )
+
+
+def test_a_restorer_that_works_in_place_changes_nothing_else() -> None:
+    images = array_source("noise", np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    degradation = public.build_degradation("cifar10-superres")
+    in_place, pure = (
+        values(public.evaluate(restore, degradation, images))
+        for restore in (lambda x, s: x.mul_(0.5), lambda x, s: x * 0.5)
+    )
+    assert in_place == pure
+
+
+def test_a_module_is_put_into_eval_mode() -> None:
+    images = array_source("noise", np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3), dtype=np.uint8))
+    degradation = public.build_degradation("cifar10-superres")
+    found = values(public.evaluate(Dropped(), degradation, images, methods=["degraded", "direct"]))
+    assert found["direct", "RMSE"] == found["degraded", "RMSE"]
+
+
+class Dropped(torch.nn.Module):
+    """The identity, in eval mode alone."""
+
+    def forward(self, x: Tensor, s: int) -> Tensor:
+        return torch.nn.functional.dropout(x, 0.5, self.training)
+
+
+def test_a_frame_tells_everything_that_its_numbers_depend_on() -> None:
+    model = public.load_model("mnist-superres", dtype="bfloat16")
+    frame = public.evaluate(
+        model.restore, model.degradation, "mnist", count=4, channels=1, features=["none"], transform="zoom"
+    )
+    sampled = frame[frame.method == "sampled"].iloc[0]
+    assert sampled.protocol == "paper+transform=zoom"
+    assert sampled.degradation == "name superres, image_size 32, timesteps 3, mode area"
+    assert (sampled.checkpoint_sha256, sampled["dtype"]) == (model.entry.sha256, "bfloat16")
+    assert set(frame[frame.method == "degraded"].checkpoint_sha256) == {""}
+    assert "torch=" in sampled.versions
+    assert sampled.revision
+
+
+def test_random_weights_are_named_with_their_numbers(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 32, 32, 3), np.uint8))
+    small = ("cifar10-snow", "--set", "timesteps=2", "--data", f"npz:{tmp_path / 'a.npz'}", "--features", "none")
+    done = coldbench("evaluate", *small, "--allow-random-weights", "--quiet")
+    assert "cifar10-snow has random weights: its numbers mean nothing" in done.stdout
+    assert coldbench("evaluate", *small, "--methods", "degraded", "--quiet").returncode == 0
+    assert_one_clear_line(coldbench("evaluate", *small, "--quiet"), 3, "coldbench train cifar10-snow")
 
 
 def test_what_is_no_restorer_is_named() -> None:
@@ -144,6 +192,7 @@ def test_the_example_plugs_in_by_module_and_attribute() -> None:
     assert found["direct", "FD"] == pytest.approx(0, abs=1e-6)
     assert set(frame.protocol) == {"paper+timesteps=5"}
     table = coldbench(*EXAMPLE, cwd=TESTS).stdout
+    assert "- example_plugin:sharpen, float32 on cpu" in table
     assert "| Sampled  | RMSE" in table
     assert "FD[mean-colours]" in table
 
@@ -175,6 +224,16 @@ def test_the_example_plugs_in_by_entry_points(tmp_path: Path) -> None:
         ((*EXAMPLE[1:], "--protocol", "released"), 2, "protocol released is that of the paper's rows"),
         ((*EXAMPLE[1:], "--set", "steps=3"), 2, "building the degradation of example_plugin:Fade failed"),
         (("celeba-blur", "--data", "example_plugin:checkers"), 3, "no weights for celeba-blur"),
+        ((*EXAMPLE[1:6], "--data", "os:fspath"), 2, "dataset 'os:fspath' failed: TypeError"),
+        ((*EXAMPLE[1:8], "--features", "os:fspath"), 2, "feature 'os:fspath' failed: TypeError"),
+        ((*EXAMPLE[1:], "--dtype", "bfloat16"), 2, "--dtype is that of a registered model's network"),
+        (
+            ("mnist-superres", "--degradation", "mnist-blur", "--protocol", "released"),
+            2,
+            "needs a model's own degradation",
+        ),
+        (("mnist-superres", "--set", "name=blur"), 2, "is not a setting"),
+        (("mnist-superres", "--set", "timesteps=nan"), 2, "is not finite"),
     ],
 )
 def test_what_does_not_plug_in_is_named(arguments: tuple[str, ...], code: int, message: str) -> None:

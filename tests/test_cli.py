@@ -115,6 +115,18 @@ def test_too_few_images_for_a_feature_space_are_warned_of(tmp_path: Path) -> Non
     assert warning not in run_table(tmp_path, "--rows", "mnist", "--images", "129", "--methods", "degraded").stderr
 
 
+def test_what_a_command_changes_wins_over_the_protocol_and_is_named(tmp_path: Path) -> None:
+    command = ("run", "--table", "2", "--rows", "mnist", "--methods", "direct", "--images", "50", "--format", "json")
+    values = {}
+    for choice in ((), ("--set", "centre_outside=true"), ("--set", "centre_outside=false")):
+        done = coldbench(*command, "--protocol", "released", *choice, "--output", tmp_path)
+        cell = next(c for c in json.loads(done.stdout) if c["metric"] == "RMSE")
+        values["".join(choice[1:])] = (cell["protocol"], cell["value"])
+    assert values[""] == ("released", values["centre_outside=true"][1])
+    assert values["centre_outside=false"][0] == "released+centre_outside=false"
+    assert values["centre_outside=false"][1] != values[""][1]
+
+
 def test_own_images_from_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "digits"
     folder.mkdir()

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from coldbench.cli import main
+from coldbench.coverage import Case, coverage
 from coldbench.render import render
 from coldbench.results import load
 
@@ -83,3 +85,19 @@ def test_cifar10_s_tables_are_those_of_the_readme(number: int) -> None:
     rows = [line for line in stored.splitlines() if line.startswith("| CIFAR-10")]
     assert len(rows) == (3 if number == 3 else 1)
     assert all(row in README for row in rows)
+
+
+def test_the_readme_s_coverage_is_the_stored_one() -> None:
+    stored = (ROOT / "results" / "tables" / "coverage.md").read_text(encoding="utf-8").splitlines()
+    shown = [line for line in README.splitlines() if re.match(r"\| (RMSE|FD) +\| [\d ]+\|", line)]
+    assert len(shown) == 6
+    assert set(shown) <= set(stored)
+    for line in stored[2:-1]:
+        assert 90 <= float(line.split("|")[5].strip().rstrip("%")) <= 98
+
+
+def test_coverage_is_simulated() -> None:
+    case = Case("FD", 320, 4, 1.0)
+    line = coverage(case, torch.Generator().manual_seed(0), draws=60)
+    assert 0.85 <= float(str(line["Covered"]).rstrip("%")) / 100 <= 1
+    assert float(str(line["Truth at N"])) == pytest.approx(1 + 4 * 9 / 4 / 320, abs=0.01)

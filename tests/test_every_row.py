@@ -16,7 +16,7 @@ from coldbench.checkpoints import build_degradation, build_network
 from coldbench.datasets import afhq, celeba, cifar10
 from coldbench.errors import Missing
 from coldbench.images import image_files
-from coldbench.registry import find_entry, load_entries, register_weights
+from coldbench.registry import find_entry, find_recipe, load_entries, register_weights
 from coldbench.tables import TABLES
 from coldbench.training import Recipe
 from coldbench.transforms import TRANSFORMS
@@ -160,6 +160,14 @@ def test_a_split_that_exists_is_taken_as_it_is(photographs: np.ndarray, tmp_path
         assert (dataset(tmp_path, train=True).count, dataset(tmp_path).count) == (5, 3)
 
 
+def test_half_a_split_is_not_split_again(photographs: np.ndarray, tmp_path: Path) -> None:
+    """Or training images would be tested on."""
+    fill(tmp_path / "celeba-hq" / "train", map(Image.fromarray, photographs), ["."], 20, KINDS)
+    assert celeba(tmp_path, train=True).count == 20
+    with pytest.raises(Missing, match=r"celeba-hq.test"):
+        celeba(tmp_path)
+
+
 @pytest.mark.parametrize("dataset", [celeba, afhq, cifar10])
 def test_an_absent_set_names_the_command(dataset: object, tmp_path: Path) -> None:
     with pytest.raises(Missing, match="coldbench fetch"):
@@ -181,11 +189,26 @@ def test_every_row_has_its_degradation_network_recipe_and_presets(row: object) -
 
 
 def test_weights_of_a_preset_do_not_take_the_recipe_s_place(tmp_path: Path) -> None:
-    from coldbench.registry import find_recipe
-
     quick = find_recipe("cifar10-blur", "quick")
     register_weights(quick, tmp_path / "w.safetensors", "0" * 64)
     assert find_entry("cifar10-blur").network == quick.network
     assert find_recipe("cifar10-blur").training["steps"] == 700_000
     assert find_recipe("cifar10-blur", "quick").training == quick.training
     assert load_entries()["cifar10-blur"].sha256 == "0" * 64
+
+
+def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_home: Path, tmp_path: Path) -> None:
+    registry = own_home / "models" / "registry.toml"
+    registry.parent.mkdir()
+    registry.write_text(
+        '[mine]\ndataset = "mnist"\ntraining = { steps = 5000 }\n'
+        'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
+        'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'
+        "[mine.presets.tiny]\ntraining = { steps = 2 }\nnetwork = { dim = 16 }\n"
+    )
+    for _ in range(2):
+        register_weights(find_recipe("mine", "tiny"), tmp_path / "w.safetensors", "0" * 64)
+    assert find_recipe("mine").training == {"steps": 5000}
+    assert find_recipe("mine").network["dim"] == 8
+    assert find_recipe("mine", "tiny").training == {"steps": 2}
+    assert find_entry("mine").network["dim"] == 16

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from coldbench.checkpoints import Restorer, build_degradation, load_network
 from coldbench.commands.importing import ImportOptions, import_checkpoint
+from coldbench.degradations.blur import gaussian_kernel
 from coldbench.errors import BadInput
 from coldbench.networks.convnext_unet import ConvNextUnet
 from coldbench.registry import find_entry
@@ -101,6 +102,66 @@ def test_both_layouts_without_the_reference_data(wrap: str, tmp_path: Path) -> N
     assert "dim 8, dim_mults [1, 2], channels 3" in done.stdout
     for name, tensor in load_network(find_entry("mine")).state_dict().items():
         assert torch.equal(tensor, network.state_dict()[name])
+
+
+def state(**extra: torch.Tensor) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = ConvNextUnet(dim=8, dim_mults=(1, 2), channels=3)
+    return {**{f"denoise_fn.{name}": tensor for name, tensor in network.state_dict().items()}, **extra}
+
+
+KERNEL = torch.full((3, 1, 3, 3), 1 / 9)
+SCHEDULE = torch.linspace(0.9, 0.1, 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (state(alphas=torch.ones(3)), "belongs to no degradation of ours: alphas"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL, "gaussian_kernels.2.weight": KERNEL}), "numbered from 0 on"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL, "gaussian_kernels.1.weight": KERNEL[..., :1]}), "of one size"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL * torch.ones(3, 1, 1, 1).cumsum(0)}), "from channel to channel"),
+        (state(alphas_cumprod=SCHEDULE, sqrt_alphas_cumprod=torch.zeros(5)), "sqrt_alphas_cumprod is not that of"),
+        (state(**{"denoise_fn.final_conv.1.bias": torch.tensor([torch.nan, 0, 0])}), "is not finite"),
+        ({"denoise_fn.final_conv.1.weight": torch.ones(3, 8, 1, 1)}, "the parameters are incomplete"),
+        ({"denoise_fn.other": torch.ones(3)}, "neither of the paper's networks"),
+    ],
+)
+def test_incomplete_or_strange_files_are_refused(
+    content: dict[str, torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    torch.save({"ema": content}, tmp_path / "model.pt")
+    with pytest.raises(BadInput, match=message):
+        import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-superres"))
+
+
+@pytest.mark.parametrize("name", ["../evil", "", "a b", "blur", "mnist-cnn"])
+def test_names_that_a_checkpoint_must_not_have(name: str, tmp_path: Path, own_home: Path) -> None:
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    with pytest.raises(BadInput, match=r"is no name|is taken by"):
+        import_checkpoint(ImportOptions(tmp_path / "model.pt", name, "cifar10-superres"))
+    assert not (own_home / "models").exists()
+
+
+def test_an_import_under_a_row_s_name_fills_it_and_keeps_the_recipe(tmp_path: Path) -> None:
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "cifar10-superres")
+    assert done.returncode == 0, done.stderr
+    entry = find_entry("cifar10-superres")
+    assert entry.network["dim"] == 8
+    assert entry.training["steps"] == 700_000
+    assert entry.notes.startswith("Imported from model.pt; the recipe is that of cifar10-superres")
+
+
+def test_kernels_tell_the_blur(tmp_path: Path) -> None:
+    """Routine and std are those of no registered model."""
+    line = [gaussian_kernel(7, std).float() for std in (1.25, 1.25)]
+    kernels = {f"gaussian_kernels.{i}.weight": torch.outer(w, w).expand(3, 1, 7, 7) for i, w in enumerate(line)}
+    torch.save({"ema": state(**kernels)}, tmp_path / "model.pt")
+    import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-blur"))
+    assert find_entry("mine").degradation == {
+        "name": "blur", "image_size": 32, "timesteps": 2, "routine": "constant", "kernel_size": 7, "std": 1.25,
+    }  # fmt: skip
 
 
 class Evil:

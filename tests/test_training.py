@@ -55,6 +55,18 @@ def test_a_stopped_run_goes_on_to_the_same_weights(digits: Pixels, tmp_path: Pat
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
+def test_dropout_goes_on_where_it_was(tmp_path: Path) -> None:
+    network = {"name": "ddpm-unet", "image_size": 16, "dim": 32, "dim_mults": [1, 1], "channels": 1, "dropout": 0.3}
+    entry = dataclasses.replace(ENTRY, network=network, training={"steps": 4, "batch_size": 4})
+    digits = decode(mnist(Path("nowhere")), transform=TRANSFORMS["native"], image_size=16, channels=1, count=8)
+    whole = run(digits, tmp_path / "whole.pt", entry)
+    with pytest.raises(KeyboardInterrupt):
+        run(digits, tmp_path / "stopped.pt", entry, stop_after=2)
+    resumed = run(digits, tmp_path / "stopped.pt", entry)
+    for name, tensor in whole.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
 def test_ctrl_c_at_any_moment_saves_whole_steps_only(digits: Pixels, tmp_path: Path) -> None:
     """Not from ``watch``, between steps, but from another thread, wherever the step happens to be."""
     state = tmp_path / "s.pt"
@@ -214,6 +226,7 @@ def test_recipes_refuse_unknown_keys() -> None:
         {"steps": 1, "dtype": "int8"},
         {"steps": 1, "loss": "l3"},
         {"steps": 1, "accumulate": 0},
+        {"steps": 1, "batch_size": 2.5},
         {"steps": 1, "ema_every": 0},
         {"steps": 1, "schedule": "linear"},
         {"steps": 1, "augmentation": "cutmix"},

@@ -115,7 +115,7 @@ def render(frame: pd.DataFrame, options: EvaluateOptions, style: str) -> str:
     network = next(filter(None, frame.checkpoint_sha256), "")[:12]
     notes = [
         f"{first.images} images of {first.data}, seed {first.seed}, protocol {first.protocol}, {first.degradation}",
-        f"{options.restorer}{f' ({network})' if network else ''}, {first.dtype} on {first.device}",
+        f"{options.restorer}{f' ({network})' if network else ''}, {first['dtype']} on {first.device}",
         "95 % intervals by a delete-a-group jackknife",
     ]
     if network == RANDOM:
