@@ -158,6 +158,59 @@ def test_a_moved_number_fails_the_check_until_it_is_the_reference(tmp_path: Path
     assert coldbench(*command).returncode == 0
 
 
+@pytest.mark.parametrize("change", ["weights", "dtype", "gone"])
+def test_an_update_does_not_forget_what_was_not_measured_again(change: str, tmp_path: Path, cells: list[Cell]) -> None:
+    """Numbers of another identity or arithmetic, or gone: nothing is written, and the command fails."""
+    kept = {
+        "weights": [dataclasses.replace(cell, checkpoint_sha256="0" * 64) for cell in cells],
+        "dtype": [dataclasses.replace(cell, dtype="bfloat16") for cell in cells],
+        "gone": [*cells, dataclasses.replace(measured(cells, "direct", "SSIM"), checkpoint="cifar10-superres")],
+    }[change]
+    results.save(kept, tmp_path / "table-3.json")
+    before = (tmp_path / "table-3.json").read_bytes()
+    done = coldbench("check", "--reference", tmp_path, "--quiet", "--update")
+    assert done.returncode == 1, done.stderr
+    assert "cannot be updated" in done.stderr
+    assert "| mnist-superres" in done.stdout.replace("| 3 ", "| ")
+    assert (tmp_path / "table-3.json").read_bytes() == before
+
+
+def test_records_of_a_changed_row_are_measured_with_the_change(tmp_path: Path) -> None:
+    run = ("run", "--table", "3", "--rows", "mnist", "--methods", "degraded", "--images", "20", "--output", tmp_path)
+    assert coldbench(*run, "--set", "timesteps=2", "--transform", "zoom", "--quiet").returncode == 0
+    done = coldbench("check", "--reference", tmp_path, "--quiet", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    assert {line["distance"] for line in json.loads(done.stdout)} == {0}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema_version": 99}, {"value": None}, {"value": "abc"}, {"metric": "LPIPS"}, {"dtype": "float16"},
+     {"table": 9}, {"value": float("nan")}, {"versions": "x"}],
+)  # fmt: skip
+def test_records_edited_by_hand_are_refused(change: dict[str, object], tmp_path: Path, cells: list[Cell]) -> None:
+    record = dataclasses.asdict(measured(cells, "direct", "SSIM")) | change
+    (tmp_path / "a.json").write_text(json.dumps([record]))
+    for command in (("show", tmp_path / "a.json"), ("diff", tmp_path / "a.json", tmp_path / "a.json")):
+        assert_one_clear_line(coldbench(*command), 2, "does not hold records of schema 2")
+
+
+def test_what_is_gone_says_why(cells: list[Cell]) -> None:
+    gone = [
+        dataclasses.replace(cell, value=None, status="missing", reason="no weights: coldbench train x")
+        if cell.method == "direct"
+        else cell
+        for cell in cells
+    ]
+    reasons = {drift.reason for drift in compare_records(cells, gone) if drift.status == Status.GONE}
+    assert reasons == {"no weights: coldbench train x"}
+
+
+def test_junit_tells_what_stopped_the_measuring() -> None:
+    suite = ElementTree.fromstring(junit([], "coldbench", "audit failed"))
+    assert suite[0][0].get("message") == "audit failed"
+
+
 def test_references_that_are_not_there(tmp_path: Path) -> None:
     assert_one_clear_line(coldbench("check", "--reference", tmp_path), 3, "no references table-*.json in")
     assert_one_clear_line(coldbench("check", "--table", "7"), 2, "no reference of table 7")

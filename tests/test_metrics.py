@@ -205,3 +205,12 @@ def test_the_audit_finds_a_wrong_metric(monkeypatch: pytest.MonkeyPatch, images:
     assert audit.audit_ssim(prediction, images) > 0.1
     assert audit.audit_rmse(prediction, images) > 0.1
     assert audit.audit_frechet(features, 2 * features) > 0.1
+
+
+@pytest.mark.parametrize("difference", [0.0, 1e-3, 1.0])
+def test_the_audit_bears_with_the_reference_in_many_dimensions(difference: float) -> None:
+    """16 images, 2,048 features: torch-fidelity's square root is one of a matrix of rank 15."""
+    generator = torch.Generator().manual_seed(0)
+    features = 2 * torch.randn(16, 2048, generator=generator).relu()
+    others = features + difference * torch.randn(16, 2048, generator=generator)
+    assert audit.audit_frechet(features, others) < audit.TOLERANCES["FID"]

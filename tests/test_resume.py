@@ -37,15 +37,19 @@ def start(folder: Path, images: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def saved(folder: Path) -> int:
+    """When the newest state in an output folder was written, in ns; 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in (folder / ".resume").glob("table-*.pt")), default=0)
+
+
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     chance = random.Random(0)
     images = 1200
     kills = 0
-    state = tmp_path / "killed" / ".resume" / "table-3-mnist.pt"
     while kills < 20:
-        before = state.stat().st_mtime_ns if state.exists() else 0
+        before = saved(tmp_path / "killed")
         process = start(tmp_path / "killed", images)
-        while process.poll() is None and not (state.exists() and state.stat().st_mtime_ns > before):
+        while process.poll() is None and saved(tmp_path / "killed") <= before:
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.4))
         assert process.poll() is None, "it came to its end before it was killed twenty times"
@@ -104,7 +108,7 @@ def small_tally() -> Tally:
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "s.pt").write_bytes(b"PK")
-    with pytest.raises(BadInput, match=r"s\.pt is damaged; delete it"):
+    with pytest.raises(BadInput, match=r"s\.pt is damaged: begin anew with --fresh"):
         Keeper(tmp_path / "s.pt", {}).load(small_tally())
 
 
@@ -131,41 +135,85 @@ def test_interruption_is_resumable_and_says_so(tmp_path: Path) -> None:
     heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     code = f"{heed}; from coldbench.cli import entry_point; entry_point()"
     command = [sys.executable, "-c", code, *COMMAND[3:], "--images", "600", "--batch-size", "8"]
-    state = tmp_path / ".resume" / "table-3-mnist.pt"
     process = subprocess.Popen([*command, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True)
-    while not state.exists():
+    while not saved(tmp_path):
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
     assert stderr.splitlines()[-1] == "coldbench: interrupted; the same command goes on from here"
+    (state,) = (tmp_path / ".resume").glob("*.pt")
     done = torch.load(state, weights_only=True)["tally"]["done"]
     assert 0 < done < 600
     assert start(tmp_path, 600).wait() == 0
 
 
-def stopped(folder: Path, content: bytes) -> None:
+def stopped(folder: Path, identity: dict[str, int]) -> None:
     """A command that saves something and comes to a bad end."""
     with claimed(folder) as states:
-        (states / "row.pt").write_bytes(content)
+        states.keeper("row", identity).save(small_tally(), now=True)
         raise Kill
+
+
+def states_in(folder: Path) -> int:
+    return len(list((folder / ".resume").glob("*.pt")))
+
+
+def test_a_command_that_ends_well_takes_its_own_states_along_and_no_others(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        with pytest.raises(Kill):
+            stopped(tmp_path, {"seed": seed})
+    assert states_in(tmp_path) == 2
+    with claimed(tmp_path) as states:
+        assert states.keeper("row", {"seed": 1}).path.exists()
+    assert states_in(tmp_path) == 1
+    with claimed(tmp_path) as states:
+        assert states.keeper("row", {"seed": 0}).path.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_fresh_forgets(tmp_path: Path) -> None:
     with pytest.raises(Kill):
-        stopped(tmp_path, b"x")
-    assert (tmp_path / ".resume" / "row.pt").read_bytes() == b"x"
-    with claimed(tmp_path, fresh=True) as states:
-        assert not (states / "row.pt").exists()
+        stopped(tmp_path, {"seed": 0})
+    with claimed(tmp_path, fresh=True):
+        assert states_in(tmp_path) == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_only_one_command_at_a_time_has_a_folder(tmp_path: Path) -> None:
+    """Four processes take and leave it as fast as they can; whoever has it looks whether somebody else has."""
+    script = (
+        "import sys, time, pathlib\n"
+        "from coldbench.commands.output import claimed\n"
+        "from coldbench.errors import BadInput\n"
+        "folder, mark = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1] + '.mark')\n"
+        "end, had = time.monotonic() + 3, 0\n"
+        "while time.monotonic() < end:\n"
+        "    try:\n"
+        "        with claimed(folder):\n"
+        "            mark.touch(exist_ok=False)\n"
+        "            had += 1\n"
+        "            mark.unlink()\n"
+        "    except BadInput as error:\n"
+        "        assert 'another command' in str(error), error\n"
+        "assert had\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
 
 
 def test_what_a_killed_command_was_writing_is_cleared_away(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / ".coldbench-abc.png").write_bytes(b"half a picture")
+    (tmp_path / "other" / "pictures").mkdir(parents=True)
+    (tmp_path / "other" / "pictures" / ".coldbench-abc.png").write_bytes(b"of another command")
     with claimed(tmp_path):
         assert not list((tmp_path / "pictures").iterdir())
+        assert list((tmp_path / "other" / "pictures").iterdir())
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:

@@ -164,7 +164,8 @@ def evaluate(
     """
     where = choose_device(device)
     if transform != "native":
-        protocol = replace(protocol, name=f"{protocol.name}+transform={transform}")
+        name, *changes = protocol.name.split("+")
+        protocol = replace(protocol, name="+".join([name, f"transform={transform}", *changes]))
     if channels not in (1, 3):
         raise BadInput(f"images have 1 or 3 channels, not {channels}")
     source = open_images(images) if isinstance(images, str) else images
@@ -291,7 +292,7 @@ def _frame(task: Task, outcome: Outcome, network: Mapping[str, str]) -> pd.DataF
                 "data_sha256": task.pixels.source.digest,
                 "features_sha256": hashes.get(features, ""),
                 "degradation": ", ".join(f"{key} {value}" for key, value in task.degradation.settings.items()),
-                "checkpoint_sha256": network.get("sha256", "") if method != "degraded" else "",
+                "checkpoint_sha256": network.get("sha256", "") if task.protocol.involves_network(method) else "",
                 "dtype": network.get("dtype", "float32"),
                 "device": device_name(task.device),
                 "batch_size": task.batch_size,

@@ -11,11 +11,11 @@ from typing import Any
 import click
 
 from coldbench import __version__
-from coldbench.errors import BadInput, ColdbenchError
+from coldbench.errors import BadInput, ColdbenchError, Interrupted
+from coldbench.interrupts import resumable
 from coldbench.paths import home
 from coldbench.tables import FORMATS
 
-INTERRUPTED = 130
 DEFECT = 70
 
 
@@ -69,6 +69,11 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
         show_default=True,
         help="Of stdout.",
     )(command)
+
+
+def fresh_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--fresh, the same everywhere."""
+    return click.option("--fresh", is_flag=True, help="Forget what a stopped command left; begin anew.")(command)
 
 
 def intervals_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +149,6 @@ def measuring_options(command: Callable[..., Any]) -> Callable[..., Any]:
             is_flag=True,
             help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
         ),
-        click.option("--fresh", is_flag=True, help="Forget what a stopped run left; begin anew."),
         click.option("--quiet", is_flag=True, help="No progress on stderr."),
     ]
     for option in reversed(options):
@@ -181,6 +185,7 @@ def main() -> None:
 )
 @measuring_options
 @intervals_option
+@fresh_option
 @output_option("results/run", "Records, tables, pictures.")
 def run(
     *, table: str, rows: str | None, methods: str | None, features: str, style: str, intervals: bool, **options: Any
@@ -210,7 +215,8 @@ def run(
         features=_names("--features", features),
         **options,
     )
-    cells = measure_tables(request)
+    with resumable():
+        cells = measure_tables(request)
     _print(render(cells, style, intervals=intervals))
     check_measured(cells)
 
@@ -264,6 +270,7 @@ def evaluate(restorer: str, methods: str, features: str, style: str, **options: 
     "--images", type=click.IntRange(min=2), default=1000, show_default=True, help="How many to restore or generate."
 )
 @measuring_options
+@fresh_option
 @output_option("results/compare", "Records, tables, pictures.")
 def compare(methods: tuple[str, ...], features: str, style: str, **options: Any) -> None:
     """Compare methods A, B, ... on the same images, seeds and starting noise.
@@ -287,7 +294,9 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
     from coldbench.comparison import render
 
     request = CompareOptions(methods=methods, features=_names("--features", features), **options)
-    _print(render(compare_methods(request), style))
+    with resumable():
+        comparisons = compare_methods(request)
+    _print(render(comparisons, style))
 
 
 @main.command()
@@ -308,7 +317,7 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 @data_root_option
 @format_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def check(**options: Any) -> None:
+def check(*, update: bool, **options: Any) -> None:
     """Measure again what the stored references measured, and say what has moved.
 
     \b
@@ -321,13 +330,15 @@ def check(**options: Any) -> None:
     Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
     other images, weights, data or settings, and is refused.
     """
-    from coldbench.commands.check import CheckOptions, fail_if_moved
-    from coldbench.commands.check import check as run_check
+    from coldbench.commands import check as commands
 
-    text, drifts = run_check(CheckOptions(**options))
-    _print(text)
-    if not options["update"]:
-        fail_if_moved(drifts)
+    with resumable():
+        checked = commands.check(commands.CheckOptions(**options))
+    _print(checked.text)
+    if update:
+        commands.update(checked)
+    else:
+        commands.fail_if_moved(checked.drifts)
 
 
 @main.command()
@@ -423,7 +434,9 @@ def train(name: str, **options: Any) -> None:
     """
     from coldbench.commands.train import TrainOptions, train_checkpoint
 
-    _print(train_checkpoint(TrainOptions(name=name, **options)))
+    with resumable():
+        told = train_checkpoint(TrainOptions(name=name, **options))
+    _print(told)
 
 
 @main.command("import")
@@ -506,7 +519,7 @@ def entry_point() -> None:
         error.show()
         sys.exit(BadInput.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted; the same command goes on from here", INTERRUPTED)
+        _leave("interrupted", Interrupted.exit_code)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except Exception as error:

@@ -25,8 +25,8 @@ class Status(StrEnum):
 
 
 #: How far a number may be from its reference: metric -> (dtype, device class) -> tolerance; absolute for SSIM and RMSE,
-#: relative for Frechet distances. float32 on a CPU leaves room for another library's or processor's rounding, which the
-#: steps of Algorithm 2 amplify. Elsewhere: see README, Regression checks.
+#: relative for Frechet distances (absolute below 1). float32 on a CPU leaves room for another library's or processor's
+#: rounding, which the steps of Algorithm 2 amplify. Elsewhere: see README, Regression checks.
 TOLERANCES: dict[str, dict[tuple[str, str], float]] = {
     "SSIM": {("float32", "cpu"): 1e-4, ("float32", "gpu"): 1e-3, ("bfloat16", "cpu"): 1e-2, ("bfloat16", "gpu"): 1e-2},
     "RMSE": {("float32", "cpu"): 5e-5, ("float32", "gpu"): 5e-4, ("bfloat16", "cpu"): 3e-3, ("bfloat16", "gpu"): 3e-3},
@@ -76,7 +76,10 @@ class Drift:
 def compare_records(then: Sequence[Cell], now: Sequence[Cell]) -> list[Drift]:
     """Every measured cell of either, in the order of ``then``."""
     before, after = _measured(then), _measured(now)
-    found = [_drift(cell, after.get(key)) for key, cell in before.items()]
+    reasons = {(cell.table, cell.checkpoint, cell.method): cell.reason for cell in now if cell.status == "missing"}
+    found = [
+        _drift(cell, after.get(key), reasons.get(key[:3]) or "it was not measured") for key, cell in before.items()
+    ]
     return found + [Drift(None, cell, Status.NEW) for key, cell in after.items() if key not in before]
 
 
@@ -88,9 +91,9 @@ def _measured(cells: Sequence[Cell]) -> dict[_Key, Cell]:
     }
 
 
-def _drift(then: Cell, now: Cell | None) -> Drift:
+def _drift(then: Cell, now: Cell | None, why_gone: str) -> Drift:
     if now is None:
-        return Drift(then, None, Status.GONE, reason="it was not measured")
+        return Drift(then, None, Status.GONE, reason=why_gone)
     differing = [name for name in _IDENTITY if getattr(then, name) != getattr(now, name)]
     if differing:
         reasons = [f"{name} was {_short(getattr(then, name))}, is {_short(getattr(now, name))}" for name in differing]
@@ -108,7 +111,12 @@ def _drift(then: Cell, now: Cell | None) -> Drift:
 
 def tolerance_of(then: Cell, now: Cell) -> float:
     """The wider of the tolerances of the two cells' arithmetic."""
-    return max(TOLERANCES[cell.metric][cell.dtype, "cpu" if cell.device == "cpu" else "gpu"] for cell in (then, now))
+    return max(TOLERANCES[cell.metric][arithmetic(cell)] for cell in (then, now))
+
+
+def arithmetic(cell: Cell) -> tuple[str, str]:
+    """dtype and device class."""
+    return cell.dtype, "cpu" if cell.device == "cpu" else "gpu"
 
 
 def _short(value: object) -> str:
@@ -164,8 +172,14 @@ def _record(drift: Drift) -> dict[str, object]:
     }
 
 
-def junit(drifts: Sequence[Drift], name: str) -> str:
-    """JUnit XML, as CI systems read it: a test case a number, a failure where it did not pass."""
+def junit(drifts: Sequence[Drift], name: str, error: str = "") -> str:
+    """JUnit XML, as CI systems read it: a test case a number, a failure where it did not pass.
+
+    Args:
+        drifts: the numbers.
+        name: of the suite.
+        error: what stopped the measuring, if anything did; a failure of its own.
+    """
     failures = [drift for drift in drifts if not drift.passed]
     suite = ElementTree.Element("testsuite", name=name, tests=str(len(drifts)), failures=str(len(failures)))
     for drift in drifts:
@@ -174,5 +188,10 @@ def junit(drifts: Sequence[Drift], name: str) -> str:
         if not drift.passed:
             details = ", ".join(f"{key} {value}" for key, value in line.items())
             ElementTree.SubElement(case, "failure", message=line["Verdict"]).text = details
+    if error:
+        case = ElementTree.SubElement(suite, "testcase", classname=name, name="measuring")
+        ElementTree.SubElement(case, "error", message=error)
+        suite.set("tests", str(len(drifts) + 1))
+        suite.set("errors", "1")
     ElementTree.indent(suite)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"

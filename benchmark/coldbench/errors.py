@@ -30,6 +30,12 @@ class Missing(ColdbenchError):
     exit_code = 3
 
 
+class Interrupted(ColdbenchError):
+    """Ctrl-C, in a command that goes on when it is given again."""
+
+    exit_code = 130
+
+
 @contextmanager
 def foreign(what: str) -> Iterator[None]:
     """Somebody else's code: whatever it raises becomes one line that names it.

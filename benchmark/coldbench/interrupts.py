@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from coldbench.errors import Interrupted
+
 
 @contextmanager
 def interrupts_deferred(step: str) -> Iterator[Callable[[], bool]]:
@@ -20,9 +22,10 @@ def interrupts_deferred(step: str) -> Iterator[Callable[[], bool]]:
         step: what is finished first, for the message.
 
     Yields:
-        Whether Ctrl-C was pressed. Outside of the main thread, which gets no signals, it never is.
+        Whether Ctrl-C was pressed. Outside of the main thread, which alone gets signals, it never is, nor where the
+        process was told to ignore it.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield lambda: False
         return
     pressed: list[int] = []
@@ -38,3 +41,16 @@ def interrupts_deferred(step: str) -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Let Ctrl-C tell that nothing is lost.
+
+    Raises:
+        Interrupted: in the place of KeyboardInterrupt.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted; the same command goes on from here") from error

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
+import math
 import platform
 import subprocess
 from collections.abc import Sequence
@@ -15,10 +17,12 @@ from typing import Any
 
 from coldbench import __version__
 from coldbench.errors import BadInput
-from coldbench.files import write_text
+from coldbench.files import sha256_of, write_text
 from coldbench.paths import PACKAGE
 
 SCHEMA_VERSION = 2
+METRICS = ("FID", "FD", "SSIM", "RMSE")
+DTYPES = ("float32", "bfloat16")
 #: Stands for the hash of weights that nobody trained.
 RANDOM = "random"
 
@@ -97,9 +101,24 @@ def load(path: Path) -> list[Cell]:
         BadInput: no such file, or not of this schema.
     """
     try:
-        return [Cell(**cell) for cell in json.loads(path.read_text(encoding="utf-8"))]
+        return [_valid(Cell(**cell)) for cell in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError) as error:
         raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {error}") from error
+
+
+def _valid(cell: Cell) -> Cell:
+    """The cell; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
+    if cell.schema_version != SCHEMA_VERSION:
+        raise ValueError(f"one is of schema {cell.schema_version}")
+    known = cell.metric in METRICS and cell.dtype in DTYPES and cell.status in ("measured", "missing")
+    numbers = [cell.value, cell.low, cell.high, cell.deviation, cell.published]
+    if not known or cell.table not in range(1, 6) or not isinstance(cell.versions, dict):
+        raise ValueError(f"not a record: table {cell.table}, {cell.metric}, {cell.dtype}, {cell.status}")
+    if not all(math.isfinite(number) for number in numbers if number is not None):
+        raise ValueError("a number is not finite")
+    if (cell.value is None) == (cell.status == "measured"):
+        raise ValueError(f"a {cell.status} number is {cell.value}")
+    return cell
 
 
 def versions() -> dict[str, str]:
@@ -110,6 +129,15 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in libraries},
     }
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 of the package's own code: what a state is continued by must be what it was begun by."""
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE)} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 @cache

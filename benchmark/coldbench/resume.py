@@ -44,7 +44,7 @@ class Keeper:
             if state["identity"] == self.identity:
                 tally.load_state_dict(state["tally"])
         except Exception as error:  # a damaged archive fails in many ways
-            raise BadInput(f"{self.path} is damaged; delete it to start afresh") from error
+            raise BadInput(f"{self.path} is damaged: begin anew with --fresh") from error
 
     def save(self, tally: Tally, *, now: bool) -> None:
         """Write the file, atomically; not every time, unless it must be ``now``.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,10 @@ import click
 
 from coldbench import results
 from coldbench.commands.run import RunOptions, measure_tables
-from coldbench.drift import Drift, compare_records, junit, render, summary
-from coldbench.errors import BadInput, CheckFailed, Missing
+from coldbench.drift import Drift, Status, arithmetic, compare_records, junit, render, summary
+from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.files import write_text
-from coldbench.paths import shipped
+from coldbench.paths import home, shipped
 from coldbench.registry import find_entry
 from coldbench.results import Cell
 
@@ -26,7 +26,6 @@ class CheckOptions:
     full: bool = False
     tables: tuple[str, ...] = ()
     reference: Path | None = None
-    update: bool = False
     junit: Path | None = None
     batch_size: int = 64
     dtype: str = "float32"
@@ -36,11 +35,23 @@ class CheckOptions:
     quiet: bool = False
 
 
-def check(options: CheckOptions) -> tuple[str, list[Drift]]:
-    """Measure again what the references measured, and compare.
+@dataclass(frozen=True)
+class Checked:
+    """What a check found.
 
-    Returns:
-        The table to print, and what it is made of.
+    Attributes:
+        text: to print.
+        drifts: what it is made of.
+        measured: file of references -> the new records.
+    """
+
+    text: str
+    drifts: list[Drift]
+    measured: dict[Path, list[Cell]]
+
+
+def check(options: CheckOptions) -> Checked:
+    """Measure again what the references measured, and compare.
 
     Raises:
         Missing: no references there.
@@ -48,18 +59,52 @@ def check(options: CheckOptions) -> tuple[str, list[Drift]]:
     """
     folder = options.reference or shipped("results", "reference", "full" if options.full else "quick")
     drifts: list[Drift] = []
-    for path in _references(folder, options.tables):
-        then = results.load(path)
-        now = _measure_again(then, options)
-        found = compare_records(then, now)
-        drifts += found
-        if not options.quiet:
-            click.echo(f"{path.name}: {summary(found)}", err=True)
-        if options.update:
-            results.save(now, path)
+    measured: dict[Path, list[Cell]] = {}
+    references = {path: results.load(path) for path in _references(folder, options.tables)}
+    try:
+        for path, then in references.items():
+            measured[path] = _measure_again(then, options, home() / "check" / _digest(f"{path.resolve()}"))
+            found = compare_records(then, measured[path])
+            drifts += found
+            if not options.quiet:
+                click.echo(f"{path.name}: {summary(found)}", err=True)
+    except ColdbenchError as error:
+        _write_junit(drifts, options, str(error))
+        raise
+    _write_junit(drifts, options)
+    return Checked(render(drifts, f"Against the records in {folder}", options.style), drifts, measured)
+
+
+def update(checked: Checked) -> None:
+    """Let the new numbers be the references.
+
+    Raises:
+        CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
+    """
+    held = [drift for drift in checked.drifts if drift.status not in (Status.SAME, Status.MOVED, Status.NEW)]
+    held += [drift for drift in checked.drifts if drift.then and drift.now and not same_arithmetic(drift)]
+    if held or not checked.drifts:
+        raise CheckFailed(
+            f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
+        )
+    for path, cells in checked.measured.items():
+        results.save(cells, path)
+
+
+def same_arithmetic(drift: Drift) -> bool:
+    """Whether both numbers are of one dtype and device class."""
+    assert drift.then is not None
+    assert drift.now is not None
+    return arithmetic(drift.then) == arithmetic(drift.now)
+
+
+def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
     if options.junit:
-        write_text(options.junit, junit(drifts, "coldbench"))
-    return render(drifts, f"Against the records in {folder}", options.style), drifts
+        write_text(options.junit, junit(drifts, "coldbench", error))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def diff(then: Path, now: Path, style: str) -> tuple[str, list[Drift]]:
@@ -96,27 +141,37 @@ def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
     return paths
 
 
-def _measure_again(then: Sequence[Cell], options: CheckOptions) -> list[Cell]:
-    """What these records measured, measured by the code as it is."""
-    measured = [cell for cell in then if cell.status == "measured"]
-    images = {cell.images for cell in measured}
-    seeds, protocols = {cell.seed for cell in measured}, {cell.protocol for cell in measured}
-    if len(images) != 1 or len(seeds) != 1 or len(protocols) != 1:
-        raise BadInput("a reference must hold numbers of one N, one seed and one protocol")
-    with tempfile.TemporaryDirectory() as scratch:
-        return measure_tables(
-            RunOptions(
-                table=str(measured[0].table),
-                rows=tuple(dict.fromkeys(find_entry(cell.checkpoint).dataset for cell in measured)),
-                methods=tuple(dict.fromkeys(cell.method for cell in measured)),
-                images=images.pop(),
-                seed=seeds.pop(),
-                protocol=protocols.pop(),
-                batch_size=options.batch_size,
-                dtype=options.dtype,
-                device=options.device,
-                data_root=options.data_root,
-                quiet=options.quiet,
-                output=Path(scratch),
-            )
+def _measure_again(then: Sequence[Cell], options: CheckOptions, output: Path) -> list[Cell]:
+    """What these records measured, measured by the code as it is, row by row."""
+    rows: dict[str, list[Cell]] = {}
+    for cell in then:
+        if cell.status == "measured":
+            rows.setdefault(cell.checkpoint, []).append(cell)
+    return [cell for row in rows.values() for cell in _measure_row(row, options, output)]
+
+
+def _measure_row(then: Sequence[Cell], options: CheckOptions, output: Path) -> list[Cell]:
+    first = then[0]
+    if len({(cell.images, cell.seed, cell.protocol) for cell in then}) != 1:
+        raise BadInput(f"the reference of {first.checkpoint} mixes numbers of several N, seeds or protocols")
+    protocol, *changes = first.protocol.split("+")
+    transforms = [change.removeprefix("transform=") for change in changes if change.startswith("transform=")]
+    return measure_tables(
+        RunOptions(
+            table=str(first.table),
+            rows=(find_entry(first.checkpoint).dataset,),
+            methods=tuple(dict.fromkeys(cell.method for cell in then)),
+            images=first.images,
+            seed=first.seed,
+            protocol=protocol,
+            transform=transforms[0] if transforms else None,
+            settings=tuple(change for change in changes if not change.startswith("transform=")),
+            features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
+            batch_size=options.batch_size,
+            dtype=options.dtype,
+            device=options.device,
+            data_root=options.data_root,
+            quiet=options.quiet,
+            output=output / first.checkpoint,
         )
+    )

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.output import claimed
+from coldbench.commands.output import States, claimed
 from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.comparison import Comparison, Setting, Side, render
 from coldbench.devices import device_name
@@ -21,7 +21,6 @@ from coldbench.files import write_text
 from coldbench.generation import GENERATORS
 from coldbench.registry import did_you_mean, find_entry
 from coldbench.render import save_picture
-from coldbench.resume import Keeper
 from coldbench.store import ImageStore
 from coldbench.tally import Outcome
 
@@ -110,10 +109,10 @@ def _prepare(model: str, methods: list[str], options: CompareOptions, store: Ima
     return item
 
 
-def _measure(item: Prepared, options: CompareOptions, states: Path) -> Outcome:
+def _measure(item: Prepared, options: CompareOptions, states: States) -> Outcome:
     assert item.measure is not None  # nothing is missing
     with tqdm(total=item.images, desc=item.entry.name, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update, Keeper(states / f"{item.entry.name}.pt", item.identity(options)))
+        outcome = item.measure(bar.update, states.keeper(item.entry.name, item.identity(options)))
     if not options.quiet:
         click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
     return outcome

@@ -3,55 +3,103 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from coldbench.errors import BadInput
-from coldbench.files import TEMPORARY, write_text
+from coldbench.files import TEMPORARY
+from coldbench.resume import Keeper
+
+#: Of a folder, where states are.
+STATES = ".resume"
+#: Of taking a lock that its last owner is just removing.
+_ATTEMPTS = 1000
+
+
+class States:
+    """The saved states of one command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.keepers: list[Keeper] = []
+
+    def keeper(self, stem: str, identity: Mapping[str, Any]) -> Keeper:
+        """Of one measurement. Another identity is another file: it neither finds nor overwrites this one's."""
+        short = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+        self.keepers.append(Keeper(self.folder / f"{stem}-{short}.pt", identity))
+        return self.keepers[-1]
 
 
 @contextmanager
-def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Path]:
+def claimed(folder: Path, *, fresh: bool = False) -> Iterator[States]:
     """Have an output folder to oneself.
 
-    Whatever ends the command, the system frees the folder. What a killed one was writing is cleared away; what it had
-    saved stays until a command ends well.
+    Whatever ends the command, the system frees the folder. What a killed one was writing is cleared away; a state stays
+    until the command that it is of ends well.
 
     Args:
         folder: made if need be.
-        fresh: forget what a stopped command left.
-
-    Yields:
-        The folder of saved states.
+        fresh: forget what stopped commands left.
 
     Raises:
         BadInput: another command is writing there, or nobody can.
     """
-    states = folder / ".resume"
-    write_text(states / "README", "What a stopped coldbench command goes on from; delete it to start afresh.\n")
-    lock = states / "lock"
+    states = States(folder / STATES)
+    lock = states.folder / "lock"
     descriptor = _lock(lock, folder)
     try:
-        for leftover in folder.rglob(f"{TEMPORARY}*"):
-            leftover.unlink()
-        for state in states.glob("*.pt") if fresh else ():
-            state.unlink()
+        _clear(folder, f"{TEMPORARY}*")
+        _clear(folder / "pictures", f"{TEMPORARY}*")
+        _clear(states.folder, "*.pt" if fresh else f"{TEMPORARY}*")
         yield states
-        shutil.rmtree(states)
+        for keeper in states.keepers:
+            keeper.path.unlink(missing_ok=True)
     finally:
+        if not any(states.folder.glob("*.pt")):
+            lock.unlink(missing_ok=True)
+            with suppress(OSError):
+                states.folder.rmdir()
         os.close(descriptor)
 
 
+def _clear(folder: Path, pattern: str) -> None:
+    """Remove files that nobody else writes, since the folder is ours."""
+    for leftover in folder.glob(pattern):
+        if leftover.is_file():
+            leftover.unlink()
+
+
 def _lock(path: Path, folder: Path) -> int:
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    """A descriptor that holds the lock until it is closed."""
+    for _ in range(_ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        except (FileNotFoundError, FileExistsError):
+            continue  # the command before us was just tidying up
+        except OSError as error:
+            raise BadInput(f"cannot write {path}: {error.strerror}") from error
+        with suppress(FileNotFoundError):
+            if _has(descriptor, path):
+                return descriptor
+        os.close(descriptor)
+    raise _in_use(folder) if path.parent.is_dir() else BadInput(f"cannot write {path}: {path.parent} is no folder")
+
+
+def _has(descriptor: int, path: Path) -> bool:
+    """Whether the lock was free, and is still the file at ``path``: the command before us may have removed it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise BadInput(
-            f"another command is writing to {folder}: wait for it, or choose another folder with --output"
-        ) from error
-    return descriptor
+        raise _in_use(path.parent.parent) from error
+    return os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def _in_use(folder: Path) -> BadInput:
+    return BadInput(f"another command is writing to {folder}: wait for it, or choose another folder with --output")

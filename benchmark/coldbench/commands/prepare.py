@@ -19,7 +19,7 @@ from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
-from coldbench.protocols import find_protocol
+from coldbench.protocols import Protocol, find_protocol
 from coldbench.references import Reference, training_reference, training_start
 from coldbench.registry import Entry
 from coldbench.resume import Keeper
@@ -104,7 +104,7 @@ class Prepared:
             "dtype": settings.dtype,
             "device": device_name(self.device),
             "versions": results.versions(),
-            "revision": results.revision(),
+            "code": results.code_digest(),
         }
 
 
@@ -120,10 +120,17 @@ def prepare(entry: Entry, methods: Sequence[str], settings: Settings, store: Ima
     return _prepare_restoration(entry, methods, settings, store)
 
 
+def transform_of(entry: Entry, settings: Settings, protocol: Protocol) -> str:
+    """Of the images: the command's, or else the protocol's, or else the entry's."""
+    return settings.transform or protocol.transform or entry.transform
+
+
 def protocol_name(entry: Entry, settings: Settings) -> str:
-    """The protocol as stored with a number: with everything that the command changes about the row."""
-    transform = settings.transform or ("" if entry.transform == "native" else entry.transform)
-    changes = [f"transform={transform}"] if transform else []
+    """The protocol as stored with a number: with everything that makes this measurement another one."""
+    generates = bool(entry.start)
+    protocol = Protocol(settings.protocol) if generates else find_protocol(settings.protocol, entry)
+    transform = transform_of(entry, settings, protocol)
+    changes = [f"transform={transform}"] if transform != "native" else []
     return "+".join([settings.protocol, *changes, *settings.settings])
 
 
@@ -148,7 +155,7 @@ def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Setting
         channels=entry.channels,
         methods=possible,
         features=_feature_spaces(entry.dataset, settings.features, device),
-        transform=settings.transform or protocol.transform or entry.transform,
+        transform=transform_of(entry, settings, protocol),
         protocol=protocol,
         seed=settings.seed,
         batch_size=settings.batch_size,

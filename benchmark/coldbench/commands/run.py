@@ -11,7 +11,7 @@ import click
 from tqdm import tqdm
 
 from coldbench import results
-from coldbench.commands.output import claimed
+from coldbench.commands.output import States, claimed
 from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
@@ -21,11 +21,8 @@ from coldbench.metrics.frechet import few_images
 from coldbench.registry import find_entry
 from coldbench.render import render, save_picture
 from coldbench.results import Cell
-from coldbench.resume import Keeper
 from coldbench.tables import OURS, Published, Row, published_numbers, select_rows
 from coldbench.tally import Key, Outcome
-
-METRIC_ORDER = ("FID", "FD", "SSIM", "RMSE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +71,7 @@ def check_measured(cells: Sequence[Cell]) -> None:
         raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
-def _run_row(row: Row, item: Prepared, options: RunOptions, states: Path) -> list[Cell]:
+def _run_row(row: Row, item: Prepared, options: RunOptions, states: States) -> list[Cell]:
     facts = _facts(row, item, options)
     published = published_numbers(row)
     cells = [
@@ -86,7 +83,7 @@ def _run_row(row: Row, item: Prepared, options: RunOptions, states: Path) -> lis
         return cells
     label = f"Table {row.table} {row.title}"
     with tqdm(total=item.images, desc=label, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update, Keeper(states / f"{row.stem}.pt", item.identity(options)))
+        outcome = item.measure(bar.update, states.keeper(row.stem, item.identity(options)))
     if not options.quiet:
         click.echo(_profile(outcome, item.images), err=True)
     save_picture(outcome.gallery, options.output / "pictures" / f"{row.stem}.png")
@@ -98,7 +95,7 @@ def _run_row(row: Row, item: Prepared, options: RunOptions, states: Path) -> lis
         cells += [_missing(facts, published, method, "FID", reason) for method in item.methods]
     for warning in dict.fromkeys(cell.warning for cell in cells if cell.warning and not options.quiet):
         click.echo(f"warning: {warning}", err=True)
-    return sorted(cells, key=lambda cell: (row.methods.index(cell.method), METRIC_ORDER.index(cell.metric)))
+    return sorted(cells, key=lambda cell: (row.methods.index(cell.method), results.METRICS.index(cell.metric)))
 
 
 def _profile(outcome: Outcome, images: int) -> str:
