@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import coldbench as public
-from coldbench.errors import BadInput, Missing
+from coldbench.cli import main
+from coldbench.errors import BadInput, ColdbenchError, Missing
 from coldbench.images import array_source
 from coldbench.sampling import improved_step
 from tests.helpers import assert_one_clear_line, coldbench
@@ -236,6 +238,11 @@ def test_the_example_plugs_in_by_entry_points(tmp_path: Path) -> None:
         (("mnist-superres", "--set", "timesteps=nan"), 2, "is not finite"),
     ],
 )
-def test_what_does_not_plug_in_is_named(arguments: tuple[str, ...], code: int, message: str) -> None:
-    done = coldbench("evaluate", *arguments, "--quiet", cwd=TESTS)
-    assert_one_clear_line(done, code, message)
+def test_what_does_not_plug_in_is_named(
+    arguments: tuple[str, ...], code: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(TESTS)
+    with pytest.raises(ColdbenchError, match=re.escape(message)) as caught:
+        main(["evaluate", *arguments, "--quiet"], standalone_mode=False)
+    assert caught.value.exit_code == code
+    assert "\n" not in str(caught.value)

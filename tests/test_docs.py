@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from coldbench.cli import main
@@ -89,15 +88,18 @@ def test_cifar10_s_tables_are_those_of_the_readme(number: int) -> None:
 
 def test_the_readme_s_coverage_is_the_stored_one() -> None:
     stored = (ROOT / "results" / "tables" / "coverage.md").read_text(encoding="utf-8").splitlines()
-    shown = [line for line in README.splitlines() if re.match(r"\| (RMSE|FD) +\| [\d ]+\|", line)]
-    assert len(shown) == 6
+    begin = README.index(stored[0])
+    shown = README[begin : README.index("\n\n", begin)].splitlines()
+    assert len(shown) == 10
     assert set(shown) <= set(stored)
-    for line in stored[2:-1]:
-        assert 90 <= float(line.split("|")[5].strip().rstrip("%")) <= 98
+    for line in stored[2:]:
+        _, metric, d, images, truth, covered, limit, *_ = (cell.strip() for cell in line.split("|"))
+        if limit != "0":  # of two sets of one distribution the README says that their intervals are too wide
+            assert 90 <= float(covered.rstrip("%")) <= 98, (metric, d, images, truth)
 
 
 def test_coverage_is_simulated() -> None:
     case = Case("FD", 320, 4, 1.0)
-    line = coverage(case, torch.Generator().manual_seed(0), draws=60)
+    line = coverage(case, draws=60)
     assert 0.85 <= float(str(line["Covered"]).rstrip("%")) / 100 <= 1
     assert float(str(line["Truth at N"])) == pytest.approx(1 + 4 * 9 / 4 / 320, abs=0.01)

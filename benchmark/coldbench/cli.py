@@ -303,7 +303,7 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 @click.option(
     "--full",
     is_flag=True,
-    help="The tables at full size (an hour and a half on two cores).  [default: 100 images a row]",
+    help="The tables at full size (about an hour on two cores).  [default: 100 images a row]",
 )
 @click.option("--table", "tables", multiple=True, metavar="1|2|3|4|5", help="Only these tables.")
 @click.option(
