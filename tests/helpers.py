@@ -18,6 +18,12 @@ def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Com
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 
 
+def interruptible(*arguments: str) -> list[str]:
+    """The command line as one that heeds Ctrl-C: started in the background of a shell, it would ignore it."""
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    return [sys.executable, "-c", f"{heed}; from coldbench.cli import entry_point; entry_point()", *arguments]
+
+
 def assert_one_clear_line(done: subprocess.CompletedProcess[str], code: int, message: str) -> None:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

@@ -21,7 +21,7 @@ from PIL import Image
 
 from coldbench.registry import find_entry
 from coldbench.tables import METHODS
-from tests.helpers import assert_one_clear_line, coldbench
+from tests.helpers import assert_one_clear_line, coldbench, interruptible
 
 FIELDS = {
     "table", "dataset", "degradation", "method", "metric", "features", "value", "published", "images", "seed",
@@ -208,13 +208,9 @@ def test_corrupt_weights_score_nothing(tmp_path: Path, own_home: Path) -> None:
     assert not (tmp_path / "out" / "table-3.json").exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    # A test run in the background of a shell ignores SIGINT, and so would its children.
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    start = f"{heed}; from coldbench.cli import entry_point; entry_point()"
-    command = [sys.executable, "-c", start, "run", "--table", "all", "--rows", "mnist", "--output", str(out)]
+    command = interruptible("run", "--table", "all", "--rows", "mnist", "--output", str(out))
     # Table 1's degraded column takes seconds, so the signal arrives in Table 2 or 3.
     process = subprocess.Popen(
         [*command, "--methods", "degraded"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

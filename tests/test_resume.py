@@ -19,7 +19,7 @@ from coldbench.errors import BadInput
 from coldbench.resume import Keeper
 from coldbench.runner import measure
 from coldbench.tally import Tally
-from tests.helpers import assert_one_clear_line, coldbench
+from tests.helpers import assert_one_clear_line, coldbench, interruptible
 from tests.test_runner import task
 
 #: What a stopped and resumed run cannot share with another one.
@@ -132,9 +132,7 @@ def test_two_commands_on_one_folder_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_interruption_is_resumable_and_says_so(tmp_path: Path) -> None:
-    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{heed}; from coldbench.cli import entry_point; entry_point()"
-    command = [sys.executable, "-c", code, *COMMAND[3:], "--images", "600", "--batch-size", "8"]
+    command = interruptible(*COMMAND[3:], "--images", "600", "--batch-size", "8")
     process = subprocess.Popen([*command, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True)
     while not saved(tmp_path):
         assert process.poll() is None

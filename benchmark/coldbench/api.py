@@ -30,7 +30,7 @@ from coldbench.errors import BadInput, Missing, foreign
 from coldbench.images import ImageSource
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.paths import home
-from coldbench.protocols import Protocol
+from coldbench.protocols import Protocol, parse_name, stored_name
 from coldbench.registry import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
 from coldbench.results import revision, versions
 from coldbench.runner import Task, check, check_count, measure
@@ -69,9 +69,7 @@ def load_model(name: str, *, device: str = "auto", dtype: str = "float32", allow
         BadInput: an unknown name, or a damaged file of weights.
         Missing: no weights.
     """
-    entry, where = find_entry(name), choose_device(device)
-    if not entry.degradation:
-        raise BadInput(f"{name} restores nothing: it is a feature extractor")
+    entry, where = _restoring(find_entry(name)), choose_device(device)
     restore = checkpoints.load_restorer(entry, where, dtype, random=allow_random_weights)
     return Model(restore, checkpoints.build_degradation(entry).to(where), entry)
 
@@ -88,13 +86,18 @@ def build_degradation(name: str, **settings: Any) -> Degradation:
         BadInput: an unknown name, or settings that it does not take.
     """
     entries = {} if name in DEGRADATIONS else load_entries()
-    known = entries[name].degradation if name in entries else {"name": name}
-    if not known:
-        raise BadInput(f"{name} restores nothing: it is a feature extractor")
+    known = _restoring(entries[name]).degradation if name in entries else {"name": name}
     degradation = checkpoints.make(name, DEGRADATIONS, {**known, **settings})
     if not isinstance(degradation, Degradation):
         raise BadInput(f"degradation '{name}' gave {type(degradation).__name__} instead of a Degradation")
     return degradation
+
+
+def _restoring(entry: Entry) -> Entry:
+    """The entry, if it has a degradation to undo."""
+    if not entry.degradation:
+        raise BadInput(f"{entry.name} restores nothing: it is a feature extractor")
+    return entry
 
 
 def open_images(spec: str, *, data_root: Path | None = None, train: bool = False) -> ImageSource:
@@ -163,9 +166,8 @@ def evaluate(
         CheckFailed: a metric is not what its reference says.
     """
     where = choose_device(device)
-    if transform != "native":
-        name, *changes = protocol.name.split("+")
-        protocol = replace(protocol, name="+".join([name, f"transform={transform}", *changes]))
+    name, _, changes = parse_name(protocol.name)
+    protocol = replace(protocol, name=stored_name(name, transform, changes))
     if channels not in (1, 3):
         raise BadInput(f"images have 1 or 3 channels, not {channels}")
     source = open_images(images) if isinstance(images, str) else images

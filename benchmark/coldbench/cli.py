@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from coldbench import __version__
-from coldbench.errors import BadInput, ColdbenchError, Interrupted
+from coldbench.errors import BadInput, ColdbenchError, Interrupted, one_line
 from coldbench.interrupts import resumable
 from coldbench.paths import home
 from coldbench.tables import FORMATS
@@ -525,9 +525,8 @@ def entry_point() -> None:
     except Exception as error:
         if os.environ.get("COLDBENCH_TRACEBACK"):
             raise
-        reason = " ".join(str(error).split())
         _leave(
-            f"a defect, of coldbench or of a plug-in: {type(error).__name__}: {reason}; "
+            f"a defect, of coldbench or of a plug-in: {type(error).__name__}: {one_line(error)}; "
             "COLDBENCH_TRACEBACK=1 shows where",
             DEFECT,
         )

@@ -36,6 +36,11 @@ class Interrupted(ColdbenchError):
     exit_code = 130
 
 
+def one_line(error: BaseException) -> str:
+    """What an error says, without its line breaks."""
+    return " ".join(str(error).split())
+
+
 @contextmanager
 def foreign(what: str) -> Iterator[None]:
     """Somebody else's code: whatever it raises becomes one line that names it.
@@ -48,5 +53,4 @@ def foreign(what: str) -> Iterator[None]:
     except ColdbenchError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or "no reason given"
-        raise BadInput(f"{what} failed: {type(error).__name__}: {reason}") from error
+        raise BadInput(f"{what} failed: {type(error).__name__}: {one_line(error) or 'no reason given'}") from error

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, one_line
 
 #: How the names of unfinished files begin.
 TEMPORARY = ".coldbench-"
@@ -30,7 +30,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except Exception as error:  # torch and safetensors have errors of their own for a full disk
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise BadInput(f"cannot write {path}: {reason}") from error
     finally:
         if temporary is not None:
@@ -53,3 +53,8 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def short_digest(text: str) -> str:
+    """The first digits of a text's SHA-256, for the name of a file."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

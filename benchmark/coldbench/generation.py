@@ -12,7 +12,6 @@ from torch import Tensor
 from coldbench.degradations.base import Degradation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics
-from coldbench.metrics.jackknife import GROUPS
 from coldbench.randomness import normal_images
 from coldbench.resume import Keeper
 from coldbench.runner import TimedRestore, accumulate, check_features, to_unit
@@ -69,7 +68,6 @@ class Generation:
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
-        groups: of images, for intervals (see ``metrics.jackknife``).
     """
 
     degradation: Degradation
@@ -83,7 +81,6 @@ class Generation:
     seed: int
     batch_size: int
     device: torch.device
-    groups: int = GROUPS
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -109,7 +106,6 @@ def generate(
     tally = Tally(
         task.methods,
         task.features,
-        groups=task.groups,
         images=task.images,
         device=task.device,
         references=task.references,

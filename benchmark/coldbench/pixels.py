@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from coldbench.errors import BadInput, foreign
+from coldbench.errors import BadInput, foreign, one_line
 from coldbench.images import ImageSource, with_channels
 from coldbench.transforms import Transform
 
@@ -201,11 +201,9 @@ def _decoded(blocks: _Blocks, workers: int) -> Iterator[_Block]:
     try:
         yield from DataLoader(blocks, batch_size=None, num_workers=workers, collate_fn=_as_is, generator=generator)
     except Exception as error:  # a worker was killed, or the source cannot be sent to one
-        raise BadInput(f"worker processes cannot decode {blocks.source.name} ({_line(error)}): --workers 0") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
+        raise BadInput(
+            f"worker processes cannot decode {blocks.source.name} ({one_line(error)}): --workers 0"
+        ) from error
 
 
 def _as_is(block: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from coldbench.registry import Entry
 from coldbench.sampling import Step, improved_step, naive_step, shifted_naive_step, shifted_step
 
 NAMES = ("paper", "released")
+_TRANSFORM = "transform="
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,22 @@ def find_protocol(name: str, entry: Entry) -> Protocol:
         raise BadInput(f"the released code has no evaluation of '{family}': use --protocol paper")
     cropped = (entry.dataset, family) in _CROPPED_AT_RANDOM
     return replace(RELEASED[family], transform="zoom-random") if cropped else RELEASED[family]
+
+
+def stored_name(protocol: str, transform: str, settings: Sequence[str]) -> str:
+    """The protocol as stored with a number: with everything that makes this measurement another one.
+
+    Args:
+        protocol: its own name.
+        transform: of the images; ``native`` goes without saying.
+        settings: of the degradation, as ``key=value``, that a command changed.
+    """
+    return "+".join([protocol, *([] if transform == "native" else [f"{_TRANSFORM}{transform}"]), *settings])
+
+
+def parse_name(stored: str) -> tuple[str, str | None, tuple[str, ...]]:
+    """What ``stored_name`` was given: protocol, transform (None where it went without saying), settings."""
+    protocol, *changes = stored.split("+")
+    transforms = [change.removeprefix(_TRANSFORM) for change in changes if change.startswith(_TRANSFORM)]
+    settings = tuple(change for change in changes if not change.startswith(_TRANSFORM))
+    return protocol, transforms[0] if transforms else None, settings

@@ -13,7 +13,6 @@ from coldbench.degradations.base import Degradation
 from coldbench.errors import BadInput, foreign
 from coldbench.interrupts import interrupts_deferred
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.jackknife import GROUPS
 from coldbench.metrics.pixelwise import SSIM_TAPS
 from coldbench.pixels import Pixels
 from coldbench.protocols import Protocol
@@ -41,7 +40,6 @@ class Task:
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result.
         device: where to compute.
-        groups: of images, for intervals (see ``metrics.jackknife``).
     """
 
     pixels: Pixels
@@ -54,7 +52,6 @@ class Task:
     seed: int
     batch_size: int
     device: torch.device
-    groups: int = GROUPS
 
 
 @torch.inference_mode()
@@ -71,7 +68,7 @@ def measure(task: Task, watch: Callable[[int], object] = lambda done: None, keep
         CheckFailed: a metric is not what its reference says.
     """
     check(task)
-    tally = Tally(task.methods, task.features, groups=task.groups, images=task.images, device=task.device)
+    tally = Tally(task.methods, task.features, images=task.images, device=task.device)
     restore = TimedRestore(task.restore, task.device)
     with_features = task.images - task.protocol.zero_features(task.images)
 

@@ -15,7 +15,7 @@ from coldbench.errors import BadInput, foreign
 from coldbench.metrics.audit import AUDITED, audit_frechet, audit_rmse, audit_ssim, check_deviation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.jackknife import Estimate, Grouped, estimate
+from coldbench.metrics.jackknife import GROUPS, Estimate, Grouped, estimate
 from coldbench.metrics.pixelwise import RMSE, SSIM
 
 #: (method, metric, features); ``features`` is empty but for Frechet distances.
@@ -56,10 +56,10 @@ class Tally:
     Args:
         methods: that are measured.
         spaces: the feature spaces of the Frechet distances; may be empty.
-        groups: of images, for intervals (see ``metrics.jackknife``).
         images: how many are to come.
         device: where the feature spaces compute.
         references: feature space -> what generated images are compared with; None where images have originals.
+        groups: of images, for intervals (see ``metrics.jackknife``).
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class Tally:
         methods: Sequence[str],
         spaces: Sequence[FeatureSpace],
         *,
-        groups: int,
         images: int,
         device: torch.device,
         references: Mapping[str, FeatureStatistics] | None = None,
+        groups: int = GROUPS,
     ) -> None:
         self.methods, self.spaces, self.device, self.references = methods, spaces, device, references
         self.images = images
@@ -142,7 +142,10 @@ class Tally:
         return Outcome(
             estimates=self._estimates(),
             deviations=self._audit(),
-            dimensions={space: len(grouped.total().mean) for (_, space), grouped in self._features.items()},
+            dimensions={
+                space: max(len(group.mean) for group in grouped.groups)
+                for (_, space), grouped in self._features.items()
+            },
             gallery=self.first,
             seconds=self.seconds,
             network_seconds=self.network_seconds,
@@ -167,13 +170,16 @@ class Tally:
 
     def _audit(self) -> dict[Key, float]:
         deviations: dict[Key, float] = {}
+        against: Mapping[str, Tensor | FeatureStatistics] = self.references or {
+            space.name: self._few(space, ORIGINAL) for space in self.spaces
+        }
         for method in self.methods:
             if method in self._ssim:
                 deviations[method, "SSIM", ""] = audit_ssim(self.first[method], self.first[ORIGINAL])
                 deviations[method, "RMSE", ""] = audit_rmse(self.first[method], self.first[ORIGINAL])
             for space in self.spaces:
-                against = self.references[space.name] if self.references else self._few(space, ORIGINAL)
-                deviations[method, space.metric, space.name] = audit_frechet(self._few(space, method), against)
+                deviation = audit_frechet(self._few(space, method), against[space.name])
+                deviations[method, space.metric, space.name] = deviation
         for (method, metric, _), deviation in deviations.items():
             check_deviation(metric, deviation, method)
         return deviations

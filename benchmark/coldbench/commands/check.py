@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from coldbench import results
 from coldbench.commands.run import RunOptions, measure_tables
 from coldbench.drift import Drift, Status, arithmetic, compare_records, junit, render, summary
 from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
-from coldbench.files import write_text
+from coldbench.files import short_digest, write_text
 from coldbench.paths import home, shipped
+from coldbench.protocols import parse_name
 from coldbench.registry import find_entry
 from coldbench.results import Cell
 
@@ -63,7 +63,7 @@ def check(options: CheckOptions) -> Checked:
     references = {path: results.load(path) for path in _references(folder, options.tables)}
     try:
         for path, then in references.items():
-            measured[path] = _measure_again(then, options, home() / "check" / _digest(f"{path.resolve()}"))
+            measured[path] = _measure_again(then, options, home() / "check" / short_digest(f"{path.resolve()}"))
             found = compare_records(then, measured[path])
             drifts += found
             if not options.quiet:
@@ -82,7 +82,11 @@ def update(checked: Checked) -> None:
         CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
     """
     held = [drift for drift in checked.drifts if drift.status not in (Status.SAME, Status.MOVED, Status.NEW)]
-    held += [drift for drift in checked.drifts if drift.then and drift.now and not same_arithmetic(drift)]
+    held += [
+        drift
+        for drift in checked.drifts
+        if drift.then and drift.now and arithmetic(drift.then) != arithmetic(drift.now)
+    ]
     if held or not checked.drifts:
         raise CheckFailed(
             f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
@@ -91,20 +95,9 @@ def update(checked: Checked) -> None:
         results.save(cells, path)
 
 
-def same_arithmetic(drift: Drift) -> bool:
-    """Whether both numbers are of one dtype and device class."""
-    assert drift.then is not None
-    assert drift.now is not None
-    return arithmetic(drift.then) == arithmetic(drift.now)
-
-
 def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
     if options.junit:
         write_text(options.junit, junit(drifts, "coldbench", error))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def diff(then: Path, now: Path, style: str) -> tuple[str, list[Drift]]:
@@ -154,8 +147,7 @@ def _measure_row(then: Sequence[Cell], options: CheckOptions, output: Path) -> l
     first = then[0]
     if len({(cell.images, cell.seed, cell.protocol) for cell in then}) != 1:
         raise BadInput(f"the reference of {first.checkpoint} mixes numbers of several N, seeds or protocols")
-    protocol, *changes = first.protocol.split("+")
-    transforms = [change.removeprefix("transform=") for change in changes if change.startswith("transform=")]
+    protocol, transform, settings = parse_name(first.protocol)
     return measure_tables(
         RunOptions(
             table=str(first.table),
@@ -164,8 +156,8 @@ def _measure_row(then: Sequence[Cell], options: CheckOptions, output: Path) -> l
             images=first.images,
             seed=first.seed,
             protocol=protocol,
-            transform=transforms[0] if transforms else None,
-            settings=tuple(change for change in changes if not change.startswith("transform=")),
+            transform=transform,
+            settings=settings,
             features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
             batch_size=options.batch_size,
             dtype=options.dtype,

@@ -12,10 +12,10 @@ from typing import Any
 import pandas as pd
 
 from coldbench import api
-from coldbench.commands.prepare import Settings, progress_bar
+from coldbench.commands.prepare import Settings, progress_bar, transform_of
 from coldbench.datasets import open_source
 from coldbench.errors import BadInput
-from coldbench.protocols import Protocol, find_protocol
+from coldbench.protocols import Protocol, find_protocol, stored_name
 from coldbench.registry import RESTORERS, Entry, load_entries
 from coldbench.render import ABSENT, DECIMALS, print_frame, random_weights
 from coldbench.results import RANDOM
@@ -46,7 +46,7 @@ def evaluate_restorer(options: EvaluateOptions) -> pd.DataFrame:
     protocol = _protocol(entry, options)
     degradation = api.build_degradation(name, **{**protocol.settings, **options.chosen})
     source = open_source(data, options.data_root)
-    transform = options.transform or protocol.transform or (entry.transform if entry else "native")
+    transform = transform_of(entry, options, protocol) if entry else options.transform or "native"
     return api.evaluate(
         _restore(entry, options) if any(map(protocol.involves_network, options.methods)) else None,
         degradation,
@@ -84,7 +84,7 @@ def _protocol(entry: Entry | None, options: EvaluateOptions) -> Protocol:
     if not own and options.protocol != "paper":
         raise BadInput(f"protocol {options.protocol} is that of the paper's rows: it needs a model's own degradation")
     protocol = find_protocol(options.protocol, entry) if entry and own else Protocol("paper")
-    return replace(protocol, name="+".join([protocol.name, *options.settings]))
+    return replace(protocol, name=stored_name(protocol.name, "native", options.settings))
 
 
 def _restore(entry: Entry | None, options: EvaluateOptions) -> Restore:

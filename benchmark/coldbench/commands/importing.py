@@ -11,7 +11,7 @@ from typing import Any
 from coldbench.checkpoints import build_network, make, save_weights
 from coldbench.commands.listing import listed
 from coldbench.commands.settings import parse_setting
-from coldbench.errors import BadInput
+from coldbench.errors import BadInput, one_line
 from coldbench.paths import home
 from coldbench.registry import (
     DEGRADATIONS,
@@ -92,7 +92,5 @@ def _loaded(entry: Entry, weights: Any) -> Any:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise BadInput(
-            f"the parameters do not fit {listed(entry.network)}: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise BadInput(f"the parameters do not fit {listed(entry.network)}: {one_line(error)[:300]}") from error
     return network

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.errors import BadInput
-from coldbench.files import TEMPORARY
+from coldbench.files import TEMPORARY, short_digest
 from coldbench.resume import Keeper
 
 #: Of a folder, where states are.
@@ -30,8 +29,8 @@ class States:
 
     def keeper(self, stem: str, identity: Mapping[str, Any]) -> Keeper:
         """Of one measurement. Another identity is another file: it neither finds nor overwrites this one's."""
-        short = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-        self.keepers.append(Keeper(self.folder / f"{stem}-{short}.pt", identity))
+        name = f"{stem}-{short_digest(json.dumps(identity, sort_keys=True))}.pt"
+        self.keepers.append(Keeper(self.folder / name, identity))
         return self.keepers[-1]
 
 

@@ -19,7 +19,7 @@ from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.generation import GENERATORS, PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
-from coldbench.protocols import Protocol, find_protocol
+from coldbench.protocols import Protocol, find_protocol, stored_name
 from coldbench.references import Reference, training_reference, training_start
 from coldbench.registry import Entry
 from coldbench.resume import Keeper
@@ -130,8 +130,7 @@ def protocol_name(entry: Entry, settings: Settings) -> str:
     generates = bool(entry.start)
     protocol = Protocol(settings.protocol) if generates else find_protocol(settings.protocol, entry)
     transform = transform_of(entry, settings, protocol)
-    changes = [f"transform={transform}"] if transform != "native" else []
-    return "+".join([settings.protocol, *changes, *settings.settings])
+    return stored_name(settings.protocol, transform, settings.settings)
 
 
 def _prepare_restoration(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
