@@ -81,6 +81,11 @@ def test_what_is_gone_fails_and_what_is_new_does_not(cells: list[Cell]) -> None:
     assert (new.status, new.passed) == (Status.NEW, True)
 
 
+def test_a_number_that_is_there_twice_is_refused(cells: list[Cell]) -> None:
+    with pytest.raises(BadInput, match="two records of direct RMSE of mnist-superres in table 3"):
+        compare_records(cells, [*cells, measured(cells, "direct", "RMSE")])
+
+
 def test_a_faster_dtype_has_its_own_tolerance_but_not_for_blur(cells: list[Cell]) -> None:
     moved = measured(cells, "sampled", "SSIM").value + 0.005
     assert not compare_records(cells, changed(cells, "sampled", "SSIM", value=moved))[4].passed
@@ -129,6 +134,15 @@ def test_diff_of_two_files(tmp_path: Path, cells: list[Cell]) -> None:
     other.write_text('[{"value": 1}]')
     assert_one_clear_line(coldbench("diff", same, other), 2, "does not hold records of schema 2")
     assert_one_clear_line(coldbench("diff", same, tmp_path / "c.json"), 2, "No such file")
+
+
+@pytest.mark.parametrize("command", ["'diff', path, path", "'show', path"])
+def test_stored_records_are_read_without_waiting_for_torch(command: str) -> None:
+    program = (
+        f"import sys; from coldbench.cli import main; path = {str(QUICK / 'table-3.json')!r}\n"
+        f"main([{command}], standalone_mode=False); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
 def test_check_is_clean_in_another_process_with_other_batches(tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ def test_damaged_registry_is_named(own_home: Path) -> None:
         ('[mine]\ndataset = "mnist"\nnetwork = "unet"\ntraining = {}', "'network' must be a table"),
         ('[mine]\ndataset = "mnist"\nnetwork = { dim = 8 }\ntraining = {}', "'network' lacks its 'name'"),
         ('[mine]\ndataset = "m"\nnetwork = {}\ntraining = {}\nsha = "1"', "unknown key 'sha'"),
+        (
+            '[mine]\ndataset = "m"\nnetwork = {}\ntraining = {}\npresets = { quick = { start = { name = "noise" } } }',
+            "preset 'quick' may change degradation, network, training, nothing else",
+        ),
     ],
 )
 def test_wrong_entries_are_named(text: str, message: str, own_home: Path) -> None:

@@ -331,6 +331,7 @@ def check(*, update: bool, **options: Any) -> None:
     other images, weights, data or settings, and is refused.
     """
     from coldbench.commands import check as commands
+    from coldbench.drift import fail_if_moved
 
     with resumable():
         checked = commands.check(commands.CheckOptions(**options))
@@ -338,7 +339,7 @@ def check(*, update: bool, **options: Any) -> None:
     if update:
         commands.update(checked)
     else:
-        commands.fail_if_moved(checked.drifts)
+        fail_if_moved(checked.drifts)
 
 
 @main.command()
@@ -352,11 +353,11 @@ def diff(then: Path, now: Path, style: str) -> None:
     Example:
       coldbench diff results/reference/quick/table-3.json results/run/table-3.json
     """
-    from coldbench.commands.check import diff as run_diff
-    from coldbench.commands.check import fail_if_moved
+    from coldbench.drift import compare_records, fail_if_moved, render
+    from coldbench.results import load
 
-    text, drifts = run_diff(then, now, style)
-    _print(text)
+    drifts = compare_records(load(then), load(now))
+    _print(render(drifts, f"{then} against {now}", style))
     fail_if_moved(drifts)
 
 

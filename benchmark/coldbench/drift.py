@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from coldbench.errors import BadInput, CheckFailed
 from coldbench.render import ABSENT, DECIMALS, print_frame
 from coldbench.results import Cell
 
@@ -74,7 +75,11 @@ class Drift:
 
 
 def compare_records(then: Sequence[Cell], now: Sequence[Cell]) -> list[Drift]:
-    """Every measured cell of either, in the order of ``then``."""
+    """Every measured cell of either, in the order of ``then``.
+
+    Raises:
+        BadInput: one of them has a cell twice.
+    """
     before, after = _measured(then), _measured(now)
     reasons = {(cell.table, cell.checkpoint, cell.method): cell.reason for cell in now if cell.status == "missing"}
     found = [
@@ -84,11 +89,25 @@ def compare_records(then: Sequence[Cell], now: Sequence[Cell]) -> list[Drift]:
 
 
 def _measured(cells: Sequence[Cell]) -> dict[_Key, Cell]:
-    return {
-        (cell.table, cell.checkpoint, cell.method, cell.metric, cell.features): cell
-        for cell in cells
-        if cell.status == "measured"
-    }
+    measured: dict[_Key, Cell] = {}
+    for cell in cells:
+        key = (cell.table, cell.checkpoint, cell.method, cell.metric, cell.features)
+        if key in measured:
+            raise BadInput(f"two records of {cell.method} {cell.metric} of {cell.checkpoint} in table {cell.table}")
+        if cell.status == "measured":
+            measured[key] = cell
+    return measured
+
+
+def fail_if_moved(drifts: Sequence[Drift]) -> None:
+    """Let the command fail.
+
+    Raises:
+        CheckFailed: a number has moved, is gone, or is refused; or there was none at all.
+    """
+    failed = [drift for drift in drifts if not drift.passed]
+    if failed or not drifts:
+        raise CheckFailed(f"{summary(drifts)}: {len(failed)} of {len(drifts)} numbers did not pass")
 
 
 def _drift(then: Cell, now: Cell | None, why_gone: str) -> Drift:

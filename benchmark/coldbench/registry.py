@@ -128,7 +128,7 @@ class Entry:
         sha256: of that file; None where no weights are known.
         notes: what is open about it.
         transform: of the images at evaluation, a name in ``coldbench.transforms.TRANSFORMS``.
-        presets: name -> other values for keys of ``network``, ``degradation``, ``start`` and ``training``.
+        presets: name -> other values for keys of ``network``, ``degradation`` and ``training``.
         preset: the one of these that the weights were trained by, if any.
     """
 
@@ -270,7 +270,8 @@ _KEYS: dict[str, tuple[type, bool]] = {
     "presets": (dict, True),
     "preset": (str, True),
 }
-_PRESET_PARTS = frozenset({"network", "degradation", "start", "training"})
+#: Not ``start``, to which training adds what it fitted: a preset's part of it could not be told from the recipe's.
+_PRESET_PARTS = frozenset({"network", "degradation", "training"})
 
 
 def _entry(name: str, spec: Any, path: Path) -> Entry:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
-from torch import Tensor
 
 from coldbench.files import write_atomically
 from coldbench.results import RANDOM, Cell, as_row, to_json
 from coldbench.tables import OURS, TABLES
+
+if TYPE_CHECKING:  # stored tables are shown without waiting for torch
+    from torch import Tensor
 
 ABSENT = "-"
 DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}

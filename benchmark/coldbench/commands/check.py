@@ -1,4 +1,4 @@
-"""``coldbench check`` and ``coldbench diff``: have the numbers moved?"""
+"""``coldbench check``: have the numbers moved?"""
 
 from __future__ import annotations
 
@@ -98,27 +98,6 @@ def update(checked: Checked) -> None:
 def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
     if options.junit:
         write_text(options.junit, junit(drifts, "coldbench", error))
-
-
-def diff(then: Path, now: Path, style: str) -> tuple[str, list[Drift]]:
-    """Compare two files of records.
-
-    Raises:
-        BadInput: one of them is missing or damaged.
-    """
-    drifts = compare_records(results.load(then), results.load(now))
-    return render(drifts, f"{then} against {now}", style), drifts
-
-
-def fail_if_moved(drifts: Sequence[Drift]) -> None:
-    """Let the command fail.
-
-    Raises:
-        CheckFailed: a number has moved, is gone, or is refused; or there was none at all.
-    """
-    failed = [drift for drift in drifts if not drift.passed]
-    if failed or not drifts:
-        raise CheckFailed(f"{summary(drifts)}: {len(failed)} of {len(drifts)} numbers did not pass")
 
 
 def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
