@@ -112,6 +112,10 @@ def test_too_few_images_for_a_feature_space_are_warned_of(tmp_path: Path) -> Non
     warning = "warning: 40 images are too few for the 128 dimensions of mnist-cnn"
     done = run_table(tmp_path, "--rows", "mnist", "--images", "40", "--methods", "degraded")
     assert warning in done.stderr
+    assert "- MNIST: 40 images are too few" in done.stdout
+    for other in (("compare", "degraded", "direct", "--output", tmp_path), ("evaluate", "mnist-superres")):
+        few = coldbench(*other, "--images", "40", "--features", "mnist-cnn", "--quiet")
+        assert "40 images are too few" in few.stdout
     assert warning not in run_table(tmp_path, "--rows", "mnist", "--images", "129", "--methods", "degraded").stderr
 
 

@@ -7,16 +7,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from coldbench import results
 from coldbench.cli import main
-from coldbench.drift import TOLERANCES, Status, compare_records, junit, render
-from coldbench.errors import BadInput, CheckFailed
+from coldbench.commands import check as commands
+from coldbench.commands.output import States
+from coldbench.commands.run import Measured, RunOptions
+from coldbench.drift import TOLERANCES, Status, compare_records
+from coldbench.drift_report import junit, render
+from coldbench.errors import BadInput, CheckFailed, Interrupted
 from coldbench.results import Cell
+from coldbench.tally import Tally
 from tests.helpers import assert_one_clear_line, coldbench
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +78,22 @@ def test_other_identities_are_refused_even_if_the_value_is_the_same(
     (refused,) = [drift for drift in drifts if drift.status == Status.REFUSED]
     assert next(iter(difference)) in refused.reason
     assert not refused.passed
+
+
+def test_a_refusal_shows_what_differs(cells: list[Cell]) -> None:
+    then = changed(cells, "direct", "SSIM", protocol="paper+timesteps=6")
+    now = changed(cells, "direct", "SSIM", protocol="paper+timesteps=60")
+    (refused,) = [drift for drift in compare_records(then, now) if drift.status == Status.REFUSED]
+    assert refused.reason == "protocol was paper+timesteps=6, is paper+timesteps=60"
+
+
+@pytest.mark.parametrize(("interval", "status"), [(0.01, Status.MOVED), (10.0, Status.SAME)])
+def test_small_distances_are_held_against_themselves_or_their_interval(
+    interval: float, status: Status, cells: list[Cell]
+) -> None:
+    then = changed(cells, "direct", "FD", value=0.05, low=0.05 - interval / 2, high=0.05 + interval / 2)
+    drifts = compare_records(then, changed(cells, "direct", "FD", value=0.0509))
+    assert [drift.status for drift in drifts if drift.cell.metric == "FD"][-1] == status
 
 
 def test_what_is_gone_fails_and_what_is_new_does_not(cells: list[Cell]) -> None:
@@ -173,6 +196,9 @@ def test_a_moved_number_fails_the_check_until_it_is_the_reference(
     main([*command, "--update"], standalone_mode=False)
     assert "8 same, 1 moved" in capsys.readouterr().out, "what moved is shown before it is forgotten"
     main(command, standalone_mode=False)
+    assert [cell for cell in results.load(tmp_path / "table-3.json") if cell.status == "missing"] == [
+        cell for cell in cells if cell.status == "missing"
+    ], "what was not measured stays as it was"
 
 
 @pytest.mark.parametrize("change", ["weights", "dtype", "gone"])
@@ -204,13 +230,86 @@ def test_records_of_a_changed_row_are_measured_with_the_change(tmp_path: Path) -
 @pytest.mark.parametrize(
     "change",
     [{"schema_version": 99}, {"value": None}, {"value": "abc"}, {"metric": "LPIPS"}, {"dtype": "float16"},
-     {"table": 9}, {"value": float("nan")}, {"versions": "x"}],
+     {"table": 9}, {"value": float("nan")}, {"versions": "x"}, {"method": 3}, {"protocol": None}, {"features": []},
+     {"images": {}}, {"seed": "0"}, {"seed": True}, {"checkpoint_sha256": 7}, {"dataset": None}],
 )  # fmt: skip
 def test_records_edited_by_hand_are_refused(change: dict[str, object], tmp_path: Path, cells: list[Cell]) -> None:
     record = dataclasses.asdict(measured(cells, "direct", "SSIM")) | change
     (tmp_path / "a.json").write_text(json.dumps([record]))
     with pytest.raises(BadInput, match="does not hold records of schema 2"):
         results.load(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("[" * 100_000)
+    with pytest.raises(BadInput, match="does not hold records of schema 2"):
+        results.load(tmp_path / "a.json")
+
+
+def a_reference(folder: Path, tables: str, *arguments: str | Path) -> None:
+    """Records of some degraded rows on 20 images."""
+    common = ("--methods", "degraded", "--images", "20", "--features", "none", "--quiet", "--output", folder)
+    for table in tables:
+        assert coldbench("run", "--table", table, *common, *(arguments or ("--rows", "mnist"))).returncode == 0
+
+
+def test_a_check_that_is_stopped_goes_on_with_the_next_table(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_reference(tmp_path, "34")
+    command = ["check", "--reference", str(tmp_path)]
+    seen: list[str] = []
+    measure_rows = commands.measure_rows
+
+    def stop_at_table_4(options: RunOptions, states: States) -> Iterator[Measured]:
+        if options.table == "4":
+            raise KeyboardInterrupt
+        return measure_rows(options, states)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commands, "measure_rows", stop_at_table_4)
+        with pytest.raises(Interrupted):
+            main(command, standalone_mode=False)
+    (state,) = (own_home / "check").glob("*/.resume/*.pt")
+    update = Tally.update
+    monkeypatch.setattr(Tally, "update", lambda tally, *batch: (seen.append("batch"), update(tally, *batch))[1])
+    main(command, standalone_mode=False)
+    assert seen == ["batch"], "of Table 4, not of Table 3"
+    assert not state.exists()
+    state.parent.mkdir(exist_ok=True)
+    state.write_bytes(b"damaged")
+    with pytest.raises(BadInput, match="begin anew with --fresh"):
+        main(command, standalone_mode=False)
+    main([*command, "--fresh"], standalone_mode=False)
+
+
+def test_junit_is_there_whatever_happens(tmp_path: Path) -> None:
+    a_reference(tmp_path, "3")
+    done = coldbench("check", "--reference", tmp_path, "--junit", "/proc/nowhere/c.xml")
+    assert_one_clear_line(done, 2, "cannot write /proc/nowhere/c.xml")
+    assert "same" not in done.stderr, "it said so before it measured"
+    (tmp_path / "table-3.json").write_text("damaged")
+    assert coldbench("check", "--reference", tmp_path, "--junit", tmp_path / "c.xml").returncode == 2
+    (error,) = ElementTree.parse(tmp_path / "c.xml").getroot().iter("error")
+    assert "does not hold records" in error.get("message", "")
+
+
+def test_records_of_own_images_are_checked_on_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", images=np.random.default_rng(0).integers(0, 256, (20, 40, 50, 3), dtype=np.uint8))
+    data = ("--data", f"npz:{tmp_path / 'mine.npz'}")
+    a_reference(tmp_path, "3", "--rows", "cifar10", *data)
+    check = ("check", "--reference", tmp_path, "--quiet")
+    assert_one_clear_line(
+        coldbench(*check), 2, "was measured on images of npz:mine.npz: say where they are with --data"
+    )
+    done = coldbench(*check, *data)
+    assert done.returncode == 0, done.stderr
+
+
+def test_records_of_random_weights_are_checked_with_them(tmp_path: Path) -> None:
+    run = ("run", "--table", "3", "--rows", "celeba", "--methods", "direct", "--images", "2", "--features", "none")
+    np.savez(tmp_path / "mine.npz", images=np.zeros((2, 128, 128, 3), dtype=np.uint8))
+    data = ("--data", f"npz:{tmp_path / 'mine.npz'}")
+    assert coldbench(*run, "--allow-random-weights", *data, "--output", tmp_path).returncode == 0
+    done = coldbench("check", "--reference", tmp_path, "--quiet", *data)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_gone_says_why(cells: list[Cell]) -> None:
@@ -234,3 +333,15 @@ def test_references_that_are_not_there(tmp_path: Path) -> None:
     assert_one_clear_line(coldbench("check", "--table", "7"), 2, "no reference of table 7")
     (tmp_path / "table-3.json").write_text("damaged")
     assert_one_clear_line(coldbench("check", "--reference", tmp_path), 2, "does not hold records")
+
+
+def test_a_full_stdout_is_told_in_one_line() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "coldbench", "show", str(QUICK / "table-3.json")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (2, "coldbench: cannot write to stdout: No space left on device\n")

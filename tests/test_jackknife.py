@@ -79,6 +79,19 @@ def test_a_method_against_itself_shows_no_difference() -> None:
     assert (same.value, same.interval, same.excludes_zero) == (0, (0, 0), False)
 
 
+def test_what_was_not_drawn_has_no_part_in_the_spread() -> None:
+    """A mean over 200 drawn values and 200 zeros: half the mean, and half the error."""
+    grouped = Grouped(RMSE, GROUPS, 200)
+    values = torch.rand(200, generator=torch.Generator().manual_seed(0)).reshape(200, 1, 1, 1)
+    grouped.update(range(200), values, torch.zeros_like(values))
+    alone = estimate(lambda meter: meter.result() ** 2, grouped)
+    grouped.fixed.update(torch.zeros_like(values), torch.zeros_like(values))
+    found = estimate(lambda meter: meter.result() ** 2, grouped)
+    assert grouped.count == 400
+    assert found.value == pytest.approx(alone.value / 2)
+    assert found.error() == pytest.approx(alone.error() / 2, rel=0.1)
+
+
 @pytest.mark.parametrize("images", [20, 33, 50, 333, 1000, 6400, 10_000])
 def test_groups_are_alike_in_size(images: int) -> None:
     grouped = Grouped(RMSE, GROUPS, images)

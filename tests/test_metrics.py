@@ -207,6 +207,19 @@ def test_the_audit_finds_a_wrong_metric(monkeypatch: pytest.MonkeyPatch, images:
     assert audit.audit_frechet(features, 2 * features) > 0.1
 
 
+def test_the_audit_sees_small_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = 3e-4 * torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert audit.audit_frechet(features, 2 * features) < audit.TOLERANCES["FD"]
+    monkeypatch.setattr(audit, "frechet_distance", lambda a, b: 0.0)
+    assert audit.audit_frechet(features, 2 * features) > audit.TOLERANCES["FD"]
+
+
+def test_the_audit_takes_a_single_feature_and_equal_ones() -> None:
+    features = torch.rand(16, 1, generator=torch.Generator().manual_seed(0))
+    assert audit.audit_frechet(features, 2 * features) < 1e-6
+    assert audit.audit_frechet(torch.zeros(16, 3), torch.zeros(16, 3)) < 1e-6
+
+
 @pytest.mark.parametrize("difference", [0.0, 1e-3, 1.0])
 def test_the_audit_bears_with_the_reference_in_many_dimensions(difference: float) -> None:
     """16 images, 2,048 features: torch-fidelity's square root is one of a matrix of rank 15."""

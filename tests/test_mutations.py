@@ -33,6 +33,11 @@ class Mutation:
     caught_by: tuple[str, ...]
     message: str
 
+    def line(self) -> str:
+        """Of the README's table."""
+        command = " ".join(word for word in self.caught_by if not word.startswith("-q") and word != "--quiet")
+        return f"| {self.name} | `{command}` | {self.message} |"
+
 
 CHECK = ("coldbench", "check", "--quiet", "--table")
 MUTATIONS = [
@@ -47,7 +52,7 @@ MUTATIONS = [
     Mutation(
         "last batch dropped", "runner.py",
         "range(first, count, batch_size)", "range(first, count - batch_size + 1, batch_size)",
-        (*CHECK, "3"), "numbers did not pass",
+        (*CHECK, "3"), "64 images were measured instead of 100",
     ),
     Mutation(
         "SSIM with the window of a biased width", "metrics/pixelwise.py",
@@ -78,38 +83,50 @@ MUTATIONS = [
     Mutation(
         "circular instead of reflect padding", "degradations/blur.py",
         '0.35 + i / 100, "reflect")', '0.35 + i / 100, "circular")',
-        ("pytest", "-q", "tests/test_degradations.py"), "failed",
+        ("pytest", "-q", "tests/test_degradations.py", "-k", "blur"), "failed",
     ),
     Mutation(
         "images drawn by their place in the batch", "degradations/inpaint.py",
         "for i in indices", "for i in range(len(indices))",
-        ("pytest", "-q", "tests/test_runner.py", "-k", "batch_size_changes_no_result"), "failed",
+        ("pytest", "-q", "tests/test_runner.py::test_batch_size_changes_no_result[mnist-inpaint-3]"), "failed",
     ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_a_mistake_is_caught(mutation: Mutation, tmp_path: Path) -> None:
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the code, to spoil."""
     package = tmp_path / "benchmark" / "coldbench"
     shutil.copytree(ROOT / "benchmark" / "coldbench", package, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("models", "results", "tests"):
         (tmp_path / name).symlink_to(ROOT / name)
+    return package
+
+
+def catch(package: Path, caught_by: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", *caught_by, *(["-p", "no:cacheprovider"] if "pytest" in caught_by else [])]
+    folder = package.parents[1]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_mistake_is_caught(mutation: Mutation, package: Path) -> None:
     source = (package / mutation.file).read_text(encoding="utf-8")
     assert source.count(mutation.right) == 1, "the code has changed: change the mutation"
     (package / mutation.file).write_text(source.replace(mutation.right, mutation.wrong), encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            *mutation.caught_by,
-            *(["-p", "no:cacheprovider"] if "pytest" in mutation.caught_by else []),
-        ],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        check=False,
-    )
+    done = catch(package, mutation.caught_by)
     assert done.returncode == 1, done.stdout + done.stderr
     assert mutation.message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("caught_by", sorted({m.caught_by for m in MUTATIONS if m.caught_by[0] == "pytest"}))
+def test_nothing_is_caught_where_there_is_no_mistake(caught_by: tuple[str, ...], package: Path) -> None:
+    """Of ``coldbench check`` tests/test_drift.py shows it."""
+    done = catch(package, caught_by)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_the_readme_lists_the_mistake(mutation: Mutation) -> None:
+    assert f"\n{mutation.line()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -29,6 +29,7 @@ from coldbench.devices import choose_device, device_name
 from coldbench.errors import BadInput, Missing, foreign
 from coldbench.images import ImageSource
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
+from coldbench.metrics.frechet import few_images
 from coldbench.paths import home
 from coldbench.protocols import Protocol, parse_name, stored_name
 from coldbench.registry import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
@@ -156,9 +157,9 @@ def evaluate(
 
     Returns:
         One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (NaN where N is too small for
-        one) and its ``deviation`` from the reference implementation's (see ``coldbench.metrics.audit``), with N, seed,
-        protocol and everything else that identifies the number. SSIM and RMSE are those
-        of ``coldbench run``.
+        one), its ``deviation`` from the reference implementation's (see ``coldbench.metrics.audit``) and a ``warning``
+        where there are too few images for the feature space, with N, seed, protocol and everything else that
+        identifies the number. SSIM and RMSE are those of ``coldbench run``.
 
     Raises:
         BadInput: methods, images or settings that do not fit, or an R that returns something else than images.
@@ -287,6 +288,7 @@ def _frame(task: Task, outcome: Outcome, network: Mapping[str, str]) -> pd.DataF
                 "low": low,
                 "high": high,
                 "deviation": outcome.deviations[method, metric, features],
+                "warning": few_images(task.images, features, outcome.dimensions),
                 "images": task.images,
                 "seed": task.seed,
                 "protocol": task.protocol.name,

@@ -303,7 +303,7 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 @click.option(
     "--full",
     is_flag=True,
-    help="The tables at full size (about an hour on two cores).  [default: 100 images a row]",
+    help="The tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
 )
 @click.option("--table", "tables", multiple=True, metavar="1|2|3|4|5", help="Only these tables.")
 @click.option(
@@ -311,11 +311,13 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 )
 @click.option("--update", is_flag=True, help="Take the new numbers for references, after showing what moved.")
 @click.option("--junit", type=click.Path(path_type=Path), help="Also write JUnit XML to this file.")
+@click.option("--data", metavar="SPEC", help="The images, where the references were measured with run --data.")
 @device_option
 @dtype_option
 @batch_size_option
 @data_root_option
 @format_option
+@fresh_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def check(*, update: bool, **options: Any) -> None:
     """Measure again what the stored references measured, and say what has moved.
@@ -353,7 +355,8 @@ def diff(then: Path, now: Path, style: str) -> None:
     Example:
       coldbench diff results/reference/quick/table-3.json results/run/table-3.json
     """
-    from coldbench.drift import compare_records, fail_if_moved, render
+    from coldbench.drift import compare_records, fail_if_moved
+    from coldbench.drift_report import render
     from coldbench.results import load
 
     drifts = compare_records(load(then), load(now))
@@ -505,9 +508,11 @@ def _print(text: str) -> None:
     try:
         click.echo(text, nl=not text.endswith("\n"))
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python would complain once more when it closes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise BadInput(f"cannot write to stdout: {error.strerror}") from error
 
 
 def entry_point() -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from coldbench.metrics.jackknife import Difference, Estimate, difference
 from coldbench.render import ABSENT, DECIMALS, print_frame
+from coldbench.results import metric_name
 
 #: All other metrics are better where they are lower.
 HIGHER_IS_BETTER = frozenset({"SSIM"})
@@ -57,6 +58,7 @@ class Comparison:
         a, b: the methods.
         outcome: b - a, with its interval.
         setting: on what.
+        warning: what speaks against trusting the number.
     """
 
     metric: str
@@ -65,6 +67,7 @@ class Comparison:
     a: Side
     b: Side
     setting: Setting
+    warning: str = ""
 
     @property
     def paired(self) -> bool:
@@ -102,7 +105,7 @@ def _line(comparison: Comparison) -> dict[str, str]:
     decimals = DECIMALS[metric]
     low_high = outcome.interval
     return {
-        "Metric": f"FD[{comparison.features}]" if metric == "FD" else metric,
+        "Metric": metric_name(metric, comparison.features),
         "A, B": f"{comparison.a.method}, {comparison.b.method}",
         "A": _with_error(comparison.a.estimate, decimals),
         "B": _with_error(comparison.b.estimate, decimals),
@@ -131,6 +134,7 @@ def _notes(comparisons: Sequence[Comparison]) -> list[str]:
     ]
     if any(each.metric in ("FD", "FID") for each in comparisons):
         notes.append("a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are")
+    notes += dict.fromkeys(each.warning for each in comparisons if each.warning)
     if any(each.outcome.interval is None for each in comparisons):
         notes.append("too few images for an interval")
     elif any(not each.verdict for each in comparisons):
@@ -161,5 +165,6 @@ def _record(comparison: Comparison) -> dict[str, object]:
         "difference_interval": outcome.interval,
         "paired": outcome.paired,
         "verdict": comparison.verdict,
+        "warning": comparison.warning,
         **dataclasses.asdict(comparison.setting),
     }

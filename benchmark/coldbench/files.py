@@ -55,6 +55,6 @@ def sha256_of(path: Path) -> str:
         raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def short_digest(text: str) -> str:
-    """The first digits of a text's SHA-256, for the name of a file."""
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+def short_digest(content: str | bytes) -> str:
+    """The first digits of its SHA-256, for the name of a file."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:12]

@@ -12,13 +12,18 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from coldbench.files import write_atomically
-from coldbench.results import RANDOM, Cell, as_row, to_json
+from coldbench.results import RANDOM, Cell, as_row, metric_name, to_json
 from coldbench.tables import OURS, TABLES
 
 if TYPE_CHECKING:  # stored tables are shown without waiting for torch
     from torch import Tensor
 
 ABSENT = "-"
+#: What stands behind a number's sign of plus or minus.
+INTERVALS = (
+    "± half of the 95 % interval, by a delete-a-group jackknife; it is that of the number as defined, of so many "
+    "images: a Frechet distance is biased upwards, the more the fewer they are"
+)
 DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
 
 
@@ -46,7 +51,7 @@ def to_frame(cells: Sequence[Cell], *, intervals: bool = False) -> pd.DataFrame:
             if (cell.metric, cell.features if cell.metric == "FD" else "") != (metric, features):
                 continue
             line = lines.setdefault((_title(cell), cell.method.capitalize()), {})
-            line[_heading(metric, features)] = _ours(cell, intervals)
+            line[metric_name(metric, features)] = _ours(cell, intervals)
             if metric != "FD":
                 line[f"{metric} (paper)"] = _published(cell)
     frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
@@ -74,10 +79,6 @@ def _columns(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     return [column for column in columns if column[0] in measured]
 
 
-def _heading(metric: str, features: str) -> str:
-    return f"FD[{features}]" if metric == "FD" else metric
-
-
 def _published(cell: Cell) -> str:
     if cell.published is None:
         return ABSENT
@@ -87,7 +88,8 @@ def _published(cell: Cell) -> str:
 
 def _render_table(cells: Sequence[Cell], style: str, intervals: bool) -> str:
     title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
-    return print_frame(to_frame(cells, intervals=intervals), title, _notes(cells), style)
+    notes = _notes(cells) + ([INTERVALS] if intervals else [])
+    return print_frame(to_frame(cells, intervals=intervals), title, notes, style)
 
 
 def print_frame(frame: pd.DataFrame, title: str, notes: Sequence[str], style: str) -> str:
@@ -114,6 +116,7 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
         for cell in cells
         if cell.status == "measured"
     }
+    notes |= {f"{_title(cell)}: {cell.warning}": None for cell in cells if cell.warning}
     notes |= {random_weights(cell.checkpoint): None for cell in cells if cell.checkpoint_sha256 == RANDOM}
     notes |= {f"{_title(cell)}: {OURS}": None for cell in cells if cell.note == OURS}
     notes |= {

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from coldbench import __version__
 from coldbench.errors import BadInput
@@ -25,6 +26,10 @@ METRICS = ("FID", "FD", "SSIM", "RMSE")
 DTYPES = ("float32", "bfloat16")
 #: Stands for the hash of weights that nobody trained.
 RANDOM = "random"
+#: What must be the same for two numbers to be comparable.
+IDENTITY = ("images", "seed", "protocol", "checkpoint", "checkpoint_sha256", "data_sha256", "features_sha256")
+#: (table, checkpoint, method, metric, features): where in the tables a number stands.
+Key = tuple[int, str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,16 @@ class Cell:
     revision: str
     schema_version: int = SCHEMA_VERSION
 
+    @property
+    def key(self) -> Key:
+        """Where it stands."""
+        return self.table, self.checkpoint, self.method, self.metric, self.features
+
+
+def metric_name(metric: str, features: str) -> str:
+    """As tables print it: a Frechet distance in any space but Inception's carries the name of the space."""
+    return f"FD[{features}]" if metric == "FD" else metric
+
 
 def to_json(cells: Sequence[Cell]) -> str:
     """One array, one object a cell."""
@@ -102,7 +117,7 @@ def load(path: Path) -> list[Cell]:
     """
     try:
         return [_valid(Cell(**cell)) for cell in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {error}") from error
 
 
@@ -110,15 +125,24 @@ def _valid(cell: Cell) -> Cell:
     """The cell; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
     if cell.schema_version != SCHEMA_VERSION:
         raise ValueError(f"one is of schema {cell.schema_version}")
+    for name, hint in get_type_hints(Cell).items():
+        if not _fits(getattr(cell, name), hint):
+            raise TypeError(f"{name} is {getattr(cell, name)!r:.40}")
     known = cell.metric in METRICS and cell.dtype in DTYPES and cell.status in ("measured", "missing")
     numbers = [cell.value, cell.low, cell.high, cell.deviation, cell.published]
-    if not known or cell.table not in range(1, 6) or not isinstance(cell.versions, dict):
+    if not known or cell.table not in range(1, 6):
         raise ValueError(f"not a record: table {cell.table}, {cell.metric}, {cell.dtype}, {cell.status}")
     if not all(math.isfinite(number) for number in numbers if number is not None):
         raise ValueError("a number is not finite")
     if (cell.value is None) == (cell.status == "measured"):
         raise ValueError(f"a {cell.status} number is {cell.value}")
     return cell
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value read from JSON, which writes whole floats as it likes, is of the type that a field declares."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
+    return type(value) in kinds or (float in kinds and type(value) is int) or (value is None and NoneType in kinds)
 
 
 def versions() -> dict[str, str]:

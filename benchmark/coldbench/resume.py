@@ -12,7 +12,7 @@ import torch
 
 from coldbench.errors import BadInput
 from coldbench.files import write_atomically
-from coldbench.tally import Tally
+from coldbench.tally import Outcome, Tally
 
 #: Saving may take this part of the time.
 _SHARE = 0.05
@@ -20,7 +20,7 @@ _SHARE = 0.05
 
 @dataclass
 class Keeper:
-    """Saves a tally as it grows, and finds it again.
+    """Saves a tally as it grows, then what came of it, and finds both again.
 
     Attributes:
         path: of the file.
@@ -31,20 +31,24 @@ class Keeper:
     identity: Mapping[str, Any]
     _due: float = field(default=0.0, repr=False)
 
-    def load(self, tally: Tally) -> None:
-        """Let ``tally`` go on from the file, if there is one of this identity.
+    def load(self, tally: Tally) -> Outcome | None:
+        """Let ``tally`` go on from the file, if there is one of this identity; or tell what came of it already.
 
         Raises:
             BadInput: the file is damaged.
         """
         if not self.path.exists():
-            return
+            return None
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
-            if state["identity"] == self.identity:
-                tally.load_state_dict(state["tally"])
+            if state["identity"] != self.identity:
+                return None
+            if "outcome" in state:
+                return Outcome.from_state_dict(state["outcome"])
+            tally.load_state_dict(state["tally"])
         except Exception as error:  # a damaged archive fails in many ways
             raise BadInput(f"{self.path} is damaged: begin anew with --fresh") from error
+        return None
 
     def save(self, tally: Tally, *, now: bool) -> None:
         """Write the file, atomically; not every time, unless it must be ``now``.
@@ -54,7 +58,21 @@ class Keeper:
         """
         started = time.monotonic()
         if now or started >= self._due:
-            state = {"identity": dict(self.identity), "tally": tally.state_dict()}
-            write_atomically(self.path, lambda temporary: torch.save(state, temporary))
+            self._write({"tally": tally.state_dict()})
             finished = time.monotonic()
             self._due = finished + (finished - started) / _SHARE
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write what came of the tally in its place: that is small, and needs no more computing.
+
+        Raises:
+            BadInput: it cannot be written.
+        """
+        self._write({"outcome": outcome.state_dict()})
+
+    def _write(self, state: Mapping[str, Any]) -> None:
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as stream:  # given a path, torch hides what the system says of a full disk
+                torch.save({"identity": dict(self.identity), **state}, stream)
+
+        write_atomically(self.path, write)

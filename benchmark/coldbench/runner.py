@@ -100,8 +100,9 @@ def accumulate(
     Raises:
         KeyboardInterrupt: Ctrl-C, after the batch was finished and saved.
     """
-    if keeper:
-        keeper.load(tally)
+    if keeper and (finished := keeper.load(tally)):
+        watch(tally.images)
+        return finished
     if tally.done:
         watch(tally.done)
     with interrupts_deferred("batch") as interrupted:
@@ -115,7 +116,10 @@ def accumulate(
                 keeper.save(tally, now=interrupted() or tally.done == tally.images)
             if interrupted():
                 raise KeyboardInterrupt
-    return tally.outcome()
+    outcome = tally.outcome()
+    if keeper:
+        keeper.finish(outcome)
+    return outcome
 
 
 def check(task: Task) -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from coldbench.errors import BadInput, foreign
+from coldbench.errors import BadInput, CheckFailed, foreign
 from coldbench.metrics.audit import AUDITED, audit_frechet, audit_rmse, audit_ssim, check_deviation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.jackknife import GROUPS, Estimate, Grouped, estimate
+from coldbench.metrics.jackknife import GROUPS, Estimate, Grouped, estimate, estimates
 from coldbench.metrics.pixelwise import RMSE, SSIM
 
 #: (method, metric, features); ``features`` is empty but for Frechet distances.
@@ -49,6 +48,16 @@ class Outcome:
         """The bare numbers."""
         return {key: each.value for key, each in self.estimates.items()}
 
+    def state_dict(self) -> dict[str, Any]:
+        """What ``from_state_dict`` makes it from again."""
+        replicates = {key: (each.value, each.replicates) for key, each in self.estimates.items()}
+        return {**vars(self), "estimates": replicates}
+
+    @classmethod
+    def from_state_dict(cls, state: Mapping[str, Any]) -> Self:
+        """The outcome that gave this state."""
+        return cls(**{**state, "estimates": {key: Estimate(*each) for key, each in state["estimates"].items()}})
+
 
 class Tally:
     """Accumulators of every method, and of the originals where there are any.
@@ -76,6 +85,7 @@ class Tally:
         self.images = images
         self.done, self.seconds, self.network_seconds = 0, 0.0, 0.0
         self.first: dict[str, Tensor] = {}
+        self._deviations: dict[Key, float] | None = None
         kinds = methods if references is not None else [ORIGINAL, *methods]
         self._features = {
             (kind, space.name): Grouped(FeatureStatistics, groups, images) for kind in kinds for space in spaces
@@ -91,19 +101,25 @@ class Tally:
             positions: of the images in the measurement.
             images: ``ORIGINAL``, where there is one, and each method -> (B, C, S, S) in [0, 1], unclamped.
             scored: of the images after the first so many, if it is given, the features are zeros.
+
+        Raises:
+            CheckFailed: on the first images a metric is not what its reference says.
         """
+        drawn = len(positions) if scored is None else scored
         for kind, batch in images.items():
             for space in self.spaces:
                 with foreign(f"feature '{space.name}'"):
                     features = space.extract(batch)
-                if scored is not None:
-                    features[scored:] = 0
-                self._features[kind, space.name].update(positions, features)
+                self._features[kind, space.name].update(positions[:drawn], features[:drawn])
+                if drawn < len(positions):
+                    self._features[kind, space.name].fixed.update(torch.zeros_like(features[drawn:]))
             if kind in self._ssim:
                 self._ssim[kind].update(positions, batch, images[ORIGINAL])
                 self._rmse[kind].update(positions, batch, images[ORIGINAL])
             self._keep(kind, batch)
         self.done = positions.stop
+        if self._deviations is None and self.done >= min(AUDITED, self.images):
+            self._deviations = self._audit()
 
     def _keep(self, kind: str, batch: Tensor) -> None:
         kept = self.first.get(kind, batch[:0].cpu())
@@ -117,6 +133,7 @@ class Tally:
             "seconds": self.seconds,
             "network_seconds": self.network_seconds,
             "first": self.first,
+            "deviations": self._deviations,
             "features": {"/".join(key): grouped.state_dict() for key, grouped in self._features.items()},
             "ssim": {method: grouped.state_dict() for method, grouped in self._ssim.items()},
             "rmse": {method: grouped.state_dict() for method, grouped in self._rmse.items()},
@@ -125,7 +142,7 @@ class Tally:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
         self.done, self.seconds, self.network_seconds = state["done"], state["seconds"], state["network_seconds"]
-        self.first = dict(state["first"])
+        self.first, self._deviations = dict(state["first"]), state["deviations"]
         for key, grouped in self._features.items():
             grouped.load_state_dict(state["features"]["/".join(key)])
         for method in self._ssim:
@@ -137,11 +154,14 @@ class Tally:
 
         Raises:
             BadInput: one of them is not finite.
-            CheckFailed: a metric is not what its reference says.
+            CheckFailed: an accumulator has not seen every image.
         """
+        seen = {each.count for each in self._features.values()} | {each.count for each in self._ssim.values()}
+        if self._deviations is None or seen | {self.done} != {self.images}:
+            raise CheckFailed(f"{self.done} images were measured instead of {self.images}")
         return Outcome(
             estimates=self._estimates(),
-            deviations=self._audit(),
+            deviations=self._deviations,
             dimensions={
                 space: max(len(group.mean) for group in grouped.groups)
                 for (_, space), grouped in self._features.items()
@@ -152,21 +172,28 @@ class Tally:
         )
 
     def _estimates(self) -> dict[Key, Estimate]:
-        estimates: dict[Key, Estimate] = {}
-        for method in self.methods:
-            if method in self._ssim:
-                estimates[method, "SSIM", ""] = estimate(SSIM.result, self._ssim[method])
-                estimates[method, "RMSE", ""] = estimate(RMSE.result, self._rmse[method])
-            for space in self.spaces:
-                ours = self._features[method, space.name]
-                estimates[method, space.metric, space.name] = (
-                    estimate(frechet_distance, ours, self._features[ORIGINAL, space.name])
-                    if self.references is None
-                    else estimate(partial(frechet_distance, self.references[space.name]), ours)
-                )
-        if not all(math.isfinite(each.value) for each in estimates.values()):
+        found: dict[Key, Estimate] = {}
+        for method in self._ssim:
+            found[method, "SSIM", ""] = estimate(SSIM.result, self._ssim[method])
+            found[method, "RMSE", ""] = estimate(RMSE.result, self._rmse[method])
+        for space in self.spaces:
+            found |= self._distances(space)
+        if not all(math.isfinite(each.value) for each in found.values()):
             raise BadInput("a measured value is not finite: degradation, start or weights are unusable")
-        return estimates
+        return dict(sorted(found.items(), key=lambda item: self.methods.index(item[0][0])))
+
+    def _distances(self, space: FeatureSpace) -> dict[Key, Estimate]:
+        """The Frechet distances of all methods: the side that they share is decomposed once a replicate."""
+        grouped = {kind: each for (kind, name), each in self._features.items() if name == space.name}
+
+        def distances(*totals: FeatureStatistics) -> dict[Key, float]:
+            seen = dict(zip(grouped, totals, strict=True))
+            against = seen[ORIGINAL] if self.references is None else self.references[space.name]
+            return {
+                (method, space.metric, space.name): frechet_distance(seen[method], against) for method in self.methods
+            }
+
+        return estimates(distances, *grouped.values())
 
     def _audit(self) -> dict[Key, float]:
         deviations: dict[Key, float] = {}

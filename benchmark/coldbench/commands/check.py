@@ -9,14 +9,16 @@ from pathlib import Path
 import click
 
 from coldbench import results
-from coldbench.commands.run import RunOptions, measure_tables
-from coldbench.drift import Drift, Status, arithmetic, compare_records, junit, render, summary
+from coldbench.commands.output import States, claimed
+from coldbench.commands.run import RunOptions, measure_rows
+from coldbench.drift import Drift, Status, arithmetic, compare_records, summary
+from coldbench.drift_report import junit, render
 from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.files import short_digest, write_text
 from coldbench.paths import home, shipped
 from coldbench.protocols import parse_name
 from coldbench.registry import find_entry
-from coldbench.results import Cell
+from coldbench.results import RANDOM, Cell
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,14 @@ class CheckOptions:
     tables: tuple[str, ...] = ()
     reference: Path | None = None
     junit: Path | None = None
+    data: str | None = None
     batch_size: int = 64
     dtype: str = "float32"
     device: str = "auto"
     data_root: Path = Path("data")
     style: str = "markdown"
     quiet: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,13 @@ class Checked:
     Attributes:
         text: to print.
         drifts: what it is made of.
-        measured: file of references -> the new records.
+        references: file -> the records in it.
+        measured: file -> the new ones.
     """
 
     text: str
     drifts: list[Drift]
+    references: dict[Path, list[Cell]]
     measured: dict[Path, list[Cell]]
 
 
@@ -60,28 +66,31 @@ def check(options: CheckOptions) -> Checked:
     folder = options.reference or shipped("results", "reference", "full" if options.full else "quick")
     drifts: list[Drift] = []
     measured: dict[Path, list[Cell]] = {}
-    references = {path: results.load(path) for path in _references(folder, options.tables)}
+    # Before anything is measured: if it cannot be written, this is the time to say so; if we are killed, it is true.
+    _write_junit(drifts, options, "the check did not come to its end")
     try:
-        for path, then in references.items():
-            measured[path] = _measure_again(then, options, home() / "check" / short_digest(f"{path.resolve()}"))
-            found = compare_records(then, measured[path])
-            drifts += found
-            if not options.quiet:
-                click.echo(f"{path.name}: {summary(found)}", err=True)
+        references = {path: results.load(path) for path in _references(folder, options.tables)}
+        with claimed(home() / "check" / short_digest(str(folder.resolve())), fresh=options.fresh) as states:
+            for path, then in references.items():
+                measured[path] = _measure_again(then, options, states)
+                found = compare_records(then, measured[path])
+                drifts += found
+                if not options.quiet:
+                    click.echo(f"{path.name}: {summary(found)}", err=True)
     except ColdbenchError as error:
         _write_junit(drifts, options, str(error))
         raise
     _write_junit(drifts, options)
-    return Checked(render(drifts, f"Against the records in {folder}", options.style), drifts, measured)
+    return Checked(render(drifts, f"Against the records in {folder}", options.style), drifts, references, measured)
 
 
 def update(checked: Checked) -> None:
-    """Let the new numbers be the references.
+    """Let the new numbers be the references; what was not measured stays as it is.
 
     Raises:
         CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
     """
-    held = [drift for drift in checked.drifts if drift.status not in (Status.SAME, Status.MOVED, Status.NEW)]
+    held = [drift for drift in checked.drifts if drift.status not in (Status.SAME, Status.MOVED)]
     held += [
         drift
         for drift in checked.drifts
@@ -91,8 +100,9 @@ def update(checked: Checked) -> None:
         raise CheckFailed(
             f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
         )
-    for path, cells in checked.measured.items():
-        results.save(cells, path)
+    for path, then in checked.references.items():
+        now = {cell.key: cell for cell in checked.measured[path] if cell.status == "measured"}
+        results.save([now.get(cell.key, cell) for cell in then], path)
 
 
 def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
@@ -113,36 +123,43 @@ def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
     return paths
 
 
-def _measure_again(then: Sequence[Cell], options: CheckOptions, output: Path) -> list[Cell]:
+def _measure_again(then: Sequence[Cell], options: CheckOptions, states: States) -> list[Cell]:
     """What these records measured, measured by the code as it is, row by row."""
     rows: dict[str, list[Cell]] = {}
     for cell in then:
         if cell.status == "measured":
             rows.setdefault(cell.checkpoint, []).append(cell)
-    return [cell for row in rows.values() for cell in _measure_row(row, options, output)]
+    requests = [_request(row, options) for row in rows.values()]
+    return [cell for request in requests for measured in measure_rows(request, states) for cell in measured.cells]
 
 
-def _measure_row(then: Sequence[Cell], options: CheckOptions, output: Path) -> list[Cell]:
-    first = then[0]
+def _request(then: Sequence[Cell], options: CheckOptions) -> RunOptions:
+    """The ``coldbench run`` that measured these cells of one row.
+
+    Raises:
+        BadInput: no single one did, or it had images that the options do not give.
+    """
+    first, entry = then[0], find_entry(then[0].checkpoint)
     if len({(cell.images, cell.seed, cell.protocol) for cell in then}) != 1:
         raise BadInput(f"the reference of {first.checkpoint} mixes numbers of several N, seeds or protocols")
+    if options.data is None and first.data.startswith(("folder:", "npz:")):
+        raise BadInput(f"{first.checkpoint} was measured on images of {first.data}: say where they are with --data")
     protocol, transform, settings = parse_name(first.protocol)
-    return measure_tables(
-        RunOptions(
-            table=str(first.table),
-            rows=(find_entry(first.checkpoint).dataset,),
-            methods=tuple(dict.fromkeys(cell.method for cell in then)),
-            images=first.images,
-            seed=first.seed,
-            protocol=protocol,
-            transform=transform,
-            settings=settings,
-            features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
-            batch_size=options.batch_size,
-            dtype=options.dtype,
-            device=options.device,
-            data_root=options.data_root,
-            quiet=options.quiet,
-            output=output / first.checkpoint,
-        )
+    return RunOptions(
+        table=str(first.table),
+        rows=(entry.dataset,),
+        methods=tuple(dict.fromkeys(cell.method for cell in then)),
+        images=first.images,
+        seed=first.seed,
+        protocol=protocol,
+        transform=transform,
+        settings=settings,
+        data=None if entry.start else options.data,
+        features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
+        allow_random_weights=any(cell.checkpoint_sha256 == RANDOM for cell in then),
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        device=options.device,
+        data_root=options.data_root,
+        quiet=options.quiet,
     )

@@ -13,12 +13,14 @@ from tqdm import tqdm
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
+from coldbench.commands.prepare import Prepared, Settings, counting, prepare, protocol_name
+from coldbench.commands.saving import set_aside
 from coldbench.comparison import Comparison, Setting, Side, render
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
 from coldbench.files import write_text
 from coldbench.generation import GENERATORS
+from coldbench.metrics.frechet import few_images
 from coldbench.registry import did_you_mean, find_entry
 from coldbench.render import save_picture
 from coldbench.store import ImageStore
@@ -59,8 +61,11 @@ def compare_methods(options: CompareOptions) -> list[Comparison]:
         outcomes = {kind: _measure(item, options, states) for kind, item in prepared.items()}
         sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
         comparisons = _compare(sides, options)
-        for style, suffix in (("json", ".json"), ("markdown", ".md")):
-            write_text(stem.with_name(stem.name + suffix), render(comparisons, style))
+        records, text = stem.with_name(f"{stem.name}.json"), render(comparisons, "json")
+        if records.exists() and records.read_text(encoding="utf-8", errors="replace") != text:
+            set_aside(records)
+        write_text(records, text)
+        write_text(records.with_suffix(".md"), render(comparisons, "markdown"))
         save_picture(_gallery(sides), stem.with_name(f"{stem.name}.png"))
     return comparisons
 
@@ -112,7 +117,7 @@ def _prepare(model: str, methods: list[str], options: CompareOptions, store: Ima
 def _measure(item: Prepared, options: CompareOptions, states: States) -> Outcome:
     assert item.measure is not None  # nothing is missing
     with tqdm(total=item.images, desc=item.entry.name, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update, states.keeper(item.entry.name, item.identity(options)))
+        outcome = item.measure(counting(bar), states.keeper(item.entry.name, item.identity(options)))
     if not options.quiet:
         click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
     return outcome
@@ -142,6 +147,7 @@ def _compare(sides: Mapping[str, tuple[Prepared, Outcome]], options: CompareOpti
             a=_side(a, *sides[a], metric, features),
             b=_side(b, *sides[b], metric, features),
             setting=setting,
+            warning=few_images(first.images, features, outcome.dimensions),
         )
         for metric, features in sorted(metrics)
         for a, b in combinations(options.methods, 2)

@@ -18,7 +18,7 @@ from coldbench.errors import BadInput
 from coldbench.protocols import Protocol, find_protocol, stored_name
 from coldbench.registry import RESTORERS, Entry, load_entries
 from coldbench.render import ABSENT, DECIMALS, print_frame, random_weights
-from coldbench.results import RANDOM
+from coldbench.results import RANDOM, metric_name
 from coldbench.sampling import Restore
 
 
@@ -117,6 +117,7 @@ def render(frame: pd.DataFrame, options: EvaluateOptions, style: str) -> str:
         f"{first.images} images of {first.data}, seed {first.seed}, protocol {first.protocol}, {first.degradation}",
         f"{options.restorer}{f' ({network})' if network else ''}, {first['dtype']} on {first.device}",
         "95 % intervals by a delete-a-group jackknife",
+        *dict.fromkeys(filter(None, frame.warning)),
     ]
     if network == RANDOM:
         notes.append(random_weights(options.restorer))
@@ -129,7 +130,7 @@ def _line(row: Any) -> dict[str, str]:
     interval = ABSENT if math.isnan(row.low) else f"{row.low:.{decimals}f} to {row.high:.{decimals}f}"
     return {
         "Method": row.method.capitalize(),
-        "Metric": f"FD[{row.features}]" if row.metric == "FD" else row.metric,
+        "Metric": metric_name(row.metric, row.features),
         "Value": f"{row.value:.{decimals}f}",
         "95 % interval": interval,
     }

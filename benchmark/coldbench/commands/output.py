@@ -16,6 +16,8 @@ from coldbench.resume import Keeper
 
 #: Of a folder, where states are.
 STATES = ".resume"
+#: Parts of an identity that change from one version to the next: its states take the place of the last one's.
+_SOFTWARE = frozenset({"versions", "code"})
 #: Of taking a lock that its last owner is just removing.
 _ATTEMPTS = 1000
 
@@ -28,8 +30,9 @@ class States:
         self.keepers: list[Keeper] = []
 
     def keeper(self, stem: str, identity: Mapping[str, Any]) -> Keeper:
-        """Of one measurement. Another identity is another file: it neither finds nor overwrites this one's."""
-        name = f"{stem}-{short_digest(json.dumps(identity, sort_keys=True))}.pt"
+        """Of one measurement. Another request is another file: it neither finds nor overwrites this one's."""
+        request = {key: value for key, value in identity.items() if key not in _SOFTWARE}
+        name = f"{stem}-{short_digest(json.dumps(request, sort_keys=True))}.pt"
         self.keepers.append(Keeper(self.folder / name, identity))
         return self.keepers[-1]
 
@@ -101,4 +104,4 @@ def _has(descriptor: int, path: Path) -> bool:
 
 
 def _in_use(folder: Path) -> BadInput:
-    return BadInput(f"another command is writing to {folder}: wait for it, or choose another folder with --output")
+    return BadInput(f"another command is writing to {folder}: wait for it, or let this one write elsewhere")

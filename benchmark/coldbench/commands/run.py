@@ -1,25 +1,25 @@
-"""``coldbench run``: prepare every row, measure, save, render."""
+"""``coldbench run``: prepare every row, measure, save."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+from torch import Tensor
 from tqdm import tqdm
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
+from coldbench.commands.prepare import Prepared, Settings, counting, prepare, protocol_name
+from coldbench.commands.saving import save_row
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
-from coldbench.files import write_text
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.metrics.frechet import few_images
 from coldbench.registry import find_entry
-from coldbench.render import render, save_picture
 from coldbench.results import Cell
 from coldbench.tables import OURS, Published, Row, published_numbers, select_rows
 from coldbench.tally import Key, Outcome
@@ -35,8 +35,39 @@ class RunOptions(Settings):
     output: Path = Path("results/run")
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One row of a table, measured or missing.
+
+    Attributes:
+        row: which.
+        cells: its records.
+        gallery: see ``tally.Outcome``; empty where nothing was measured.
+    """
+
+    row: Row
+    cells: list[Cell]
+    gallery: Mapping[str, Tensor]
+
+
 def measure_tables(options: RunOptions) -> list[Cell]:
     """Measure the requested rows; write records, tables and pictures as each row finishes.
+
+    Raises:
+        BadInput, Missing: see ``coldbench run --help``.
+    """
+    cells: list[Cell] = []
+    with claimed(options.output, fresh=options.fresh) as states:
+        for measured in measure_rows(options, states):
+            save_row(measured.row, measured.cells, measured.gallery, options.output)
+            cells += measured.cells
+            for warning in dict.fromkeys(cell.warning for cell in measured.cells if cell.warning and not options.quiet):
+                click.echo(f"warning: {warning}", err=True)
+    return cells
+
+
+def measure_rows(options: RunOptions, states: States) -> Iterator[Measured]:
+    """Measure the requested rows.
 
     Everything is prepared before anything is measured, so that a bad request costs no time.
 
@@ -48,17 +79,10 @@ def measure_tables(options: RunOptions) -> list[Cell]:
         raise BadInput("--data gives images to restore, but these rows generate")
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
-    with claimed(options.output, fresh=options.fresh) as states:
-        store = options.store()
-        prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
-        cells: list[Cell] = []
-        for row, item in prepared:
-            cells += _run_row(row, item, options, states)
-            finished = [cell for cell in cells if cell.table == row.table]
-            stem = options.output / f"table-{row.table}"
-            results.save(finished, stem.with_suffix(".json"))
-            write_text(stem.with_suffix(".md"), render(finished, "markdown"))
-    return cells
+    store = options.store()
+    prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
+    for row, item in prepared:
+        yield _measure_row(row, item, options, states)
 
 
 def check_measured(cells: Sequence[Cell]) -> None:
@@ -71,7 +95,7 @@ def check_measured(cells: Sequence[Cell]) -> None:
         raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
-def _run_row(row: Row, item: Prepared, options: RunOptions, states: States) -> list[Cell]:
+def _measure_row(row: Row, item: Prepared, options: RunOptions, states: States) -> Measured:
     facts = _facts(row, item, options)
     published = published_numbers(row)
     cells = [
@@ -80,22 +104,20 @@ def _run_row(row: Row, item: Prepared, options: RunOptions, states: States) -> l
         for metric in row.metrics
     ]
     if item.measure is None:
-        return cells
+        return Measured(row, cells, {})
     label = f"Table {row.table} {row.title}"
     with tqdm(total=item.images, desc=label, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(bar.update, states.keeper(row.stem, item.identity(options)))
+        outcome = item.measure(counting(bar), states.keeper(row.stem, item.identity(options)))
     if not options.quiet:
         click.echo(_profile(outcome, item.images), err=True)
-    save_picture(outcome.gallery, options.output / "pictures" / f"{row.stem}.png")
     facts |= _measured_facts(item, outcome)
     cells += [_measured(facts, published, key, item, outcome) for key in outcome.estimates]
     if FID_FEATURES not in outcome.dimensions:
         asked = options.features != ("auto",)
         reason = f"not asked for: --features {','.join(options.features)}" if asked else item.no_fid
         cells += [_missing(facts, published, method, "FID", reason) for method in item.methods]
-    for warning in dict.fromkeys(cell.warning for cell in cells if cell.warning and not options.quiet):
-        click.echo(f"warning: {warning}", err=True)
-    return sorted(cells, key=lambda cell: (row.methods.index(cell.method), results.METRICS.index(cell.metric)))
+    cells.sort(key=lambda cell: (row.methods.index(cell.method), results.METRICS.index(cell.metric)))
+    return Measured(row, cells, outcome.gallery)
 
 
 def _profile(outcome: Outcome, images: int) -> str:
@@ -182,7 +204,7 @@ def _measured(
         low=low,
         high=high,
         deviation=outcome.deviations[key],
-        warning=few_images(item.images, features, outcome.dimensions[features]) if features else "",
+        warning=few_images(item.images, features, outcome.dimensions),
         status="measured",
         reason="",
     )

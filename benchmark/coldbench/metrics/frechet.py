@@ -22,6 +22,7 @@ class FeatureStatistics:
         self.count = 0
         self.mean = torch.zeros(0, dtype=torch.float64)
         self.scatter = torch.zeros(0, 0, dtype=torch.float64)
+        self._factor: Tensor | None = None
 
     def update(self, features: Tensor) -> None:
         """Take in the features (B, d) of a batch."""
@@ -34,6 +35,7 @@ class FeatureStatistics:
 
     def merge(self, other: Self | FeatureStatistics) -> None:
         """Take in what another accumulator has seen."""
+        self._factor = None
         if self.count == 0 or other.count == 0:
             if other.count:
                 self.count, self.mean, self.scatter = other.count, other.mean.clone(), other.scatter.clone()
@@ -51,6 +53,7 @@ class FeatureStatistics:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
         self.count, self.mean, self.scatter = state["count"], state["mean"], state["scatter"]
+        self._factor = None
 
     def covariance(self) -> Tensor:
         """Unbiased covariance, float64 (d, d).
@@ -62,6 +65,19 @@ class FeatureStatistics:
             raise BadInput("a Frechet distance needs at least 2 images")
         return self.scatter / (self.count - 1)
 
+    def factor(self) -> Tensor:
+        """L (d, r) with L L^T = covariance and r its numerical rank; kept, since several distances may need it.
+
+        Raises:
+            BadInput: fewer than two images.
+        """
+        if self._factor is None:
+            eigenvalues, vectors = torch.linalg.eigh(self.covariance())
+            noise = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.abs().max()
+            kept = eigenvalues > noise
+            self._factor = vectors[:, kept] * eigenvalues[kept].sqrt()
+        return self._factor
+
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """|mu_a - mu_b|^2 + tr C_a + tr C_b - 2 tr (C_a C_b)^(1/2) (Dowson & Landau 1982; Heusel et al. 2017).
@@ -70,29 +86,21 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     eigendecompositions without their null space, so rank-deficient covariances (fewer images than features, constant
     images) cost no accuracy.
     """
-    cov_a, cov_b = a.covariance(), b.covariance()
-    cross = torch.linalg.svdvals(_factor(cov_a).T @ _factor(cov_b)).sum()
-    distance = (a.mean - b.mean).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross
+    cross = torch.linalg.svdvals(a.factor().T @ b.factor()).sum()
+    traces = a.covariance().trace() + b.covariance().trace()
+    distance = (a.mean - b.mean).square().sum() + traces - 2 * cross
     return max(float(distance), 0.0)
 
 
-def _factor(covariance: Tensor) -> Tensor:
-    """L (d, r) with L L^T = covariance and r its numerical rank."""
-    eigenvalues, vectors = torch.linalg.eigh(covariance)
-    noise = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.abs().max()
-    kept = eigenvalues > noise
-    return vectors[:, kept] * eigenvalues[kept].sqrt()
-
-
-def few_images(images: int, space: str, dimensions: int) -> str:
-    """A warning where there are too few images for a feature space; else nothing.
+def few_images(images: int, space: str, dimensions: Mapping[str, int]) -> str:
+    """A warning where there are too few images for a feature space (of so many dimensions); else nothing.
 
     With N <= d no covariance of N features has full rank. The distance is biased upwards at any N, in proportion to
     1/N and the steeper the larger d is.
     """
-    if images > dimensions:
+    if images > dimensions.get(space, 0):
         return ""
     return (
-        f"{images} images are too few for the {dimensions} dimensions of {space}: the covariance lacks full rank, and "
-        "the Frechet distance is biased upwards; compare it only with one of equally many images"
+        f"{images} images are too few for the {dimensions[space]} dimensions of {space}: the covariance lacks full "
+        "rank, and the Frechet distance is biased upwards; compare it only with one of equally many images"
     )

@@ -9,7 +9,7 @@ methods share cancels in every replicate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Generic, Protocol, Self, TypeVar
@@ -41,20 +41,26 @@ class Accumulator(Protocol):
 
 
 A = TypeVar("A", bound=Accumulator)
+K = TypeVar("K", bound=Hashable)
 
 
 class Grouped(Generic[A]):
-    """One accumulator a group.
+    """One accumulator a group, and one for what is in every replicate.
 
     Args:
         make: a new, empty accumulator.
         groups: 1 where no interval is wanted.
         images: how many are to come, so that the groups become alike in size.
+
+    Attributes:
+        groups: what was drawn at random, dealt out.
+        fixed: what was not, and would be the same in another sample: part of every replicate.
     """
 
     def __init__(self, make: Callable[[], A], groups: int, images: int) -> None:
         self.make = make
         self.groups = [make() for _ in range(groups)]
+        self.fixed = make()
         self.images = images
         self.blocks = groups * math.ceil(images / (groups * BLOCK))
 
@@ -78,6 +84,7 @@ class Grouped(Generic[A]):
     def total(self, without: int | None = None) -> A:
         """Everything seen, or everything but one group."""
         merged = self.make()
+        merged.merge(self.fixed)
         for number, accumulator in enumerate(self.groups):
             if number != without:
                 merged.merge(accumulator)
@@ -85,12 +92,17 @@ class Grouped(Generic[A]):
 
     def state_dict(self) -> list[dict[str, Any]]:
         """What ``load_state_dict`` takes up."""
-        return [accumulator.state_dict() for accumulator in self.groups]
+        return [accumulator.state_dict() for accumulator in (*self.groups, self.fixed)]
 
     def load_state_dict(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Go on from what ``state_dict`` gave."""
-        for accumulator, state in zip(self.groups, states, strict=True):
+        for accumulator, state in zip((*self.groups, self.fixed), states, strict=True):
             accumulator.load_state_dict(state)
+
+    @property
+    def count(self) -> int:
+        """Of all that was seen."""
+        return sum(accumulator.count for accumulator in (*self.groups, self.fixed))
 
     def filled(self) -> list[int]:
         """The groups that have seen anything."""
@@ -142,11 +154,17 @@ class Difference:
 
 def estimate(metric: Callable[..., float], *grouped: Grouped[Any]) -> Estimate:
     """``metric`` of the totals, and of the totals without each group."""
-    value = metric(*(each.total() for each in grouped))
+    return estimates(lambda *totals: {metric: metric(*totals)}, *grouped)[metric]
+
+
+def estimates(metrics: Callable[..., Mapping[K, float]], *grouped: Grouped[Any]) -> dict[K, Estimate]:
+    """Several numbers of the same totals, so that what they share is computed once a replicate."""
+    values = metrics(*(each.total() for each in grouped))
     groups = grouped[0].filled()
     if len(groups) < FEWEST:
-        return Estimate(value)
-    return Estimate(value, tuple(metric(*(each.total(without=group) for each in grouped)) for group in groups))
+        groups = []
+    replicates = [metrics(*(each.total(without=group) for each in grouped)) for group in groups]
+    return {key: Estimate(value, tuple(each[key] for each in replicates)) for key, value in values.items()}
 
 
 def difference(a: Estimate, b: Estimate, *, paired: bool) -> Difference:

@@ -1,4 +1,7 @@
-"""How often the 95 % intervals hold the truth, on data whose truth is known: ``python -m coldbench.coverage``."""
+"""How often the 95 % intervals hold the truth, on data whose truth is known.
+
+``python -m coldbench.interval_coverage`` prints the table.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,7 @@ CASES = (
     Case("SSIM", 100),
     Case("SSIM", 1000),
     *(Case("FD", images, dim, shift) for dim in (4, 16, 64) for images in (320, 1000, 5000) for shift in (1.0, 4.0)),
+    *(Case("FD", 100, 128, shift) for shift in (1.0, 4.0)),  # fewer images than dimensions
     Case("FD", 1000, 16, 0.0),
     *(Case("FD, paired", images, dim, 1.0) for dim in (4, 16, 64) for images in (320, 1000)),
 )

@@ -1,0 +1,105 @@
+"""What ``run`` and ``compare`` leave in their output folders; a number that was measured is not lost to another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coldbench import results
+from coldbench.errors import BadInput
+from coldbench.files import short_digest, write_atomically, write_text
+from coldbench.render import render, save_picture
+from coldbench.results import METRICS, Cell
+from coldbench.tables import TABLES, Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+#: Of an output folder, where records go that others take the place of.
+EARLIER = "earlier"
+
+
+def save_row(row: Row, cells: Sequence[Cell], gallery: Mapping[str, Tensor], output: Path) -> None:
+    """Write the records of one row into those of its table, the table, and the picture.
+
+    Other rows stay as they are. Numbers of the same row stay, too, if they were measured alike; if not, the whole file
+    is set aside first.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    path = output / f"table-{row.table}.json"
+    stored = _stored(path)
+    kept = renewed(stored, cells)
+    if {_measurement(cell) for cell in stored if cell.status == "measured"} - {_measurement(cell) for cell in kept}:
+        set_aside(path)
+    results.save(kept, path)
+    write_text(path.with_suffix(".md"), render(kept, "markdown"))
+    if gallery:
+        save_picture(gallery, output / "pictures" / f"{row.stem}.png")
+
+
+def renewed(stored: Sequence[Cell], row: Sequence[Cell]) -> list[Cell]:
+    """The records of one table with the cells of one row renewed, in the table's order.
+
+    A missing cell does not take the place of a measured one. Cells of the row that are not among the new ones stay,
+    unless new ones were measured differently: a row is one measurement.
+    """
+    others = [cell for cell in stored if cell.checkpoint != row[0].checkpoint]
+    before = [cell for cell in stored if cell.checkpoint == row[0].checkpoint]
+    if not _alike(before, row):
+        before = []
+    measured = {cell.key: cell for cell in (*before, *row) if cell.status == "measured"}
+    missing = {cell.key: cell for cell in (*before, *row)}
+    return sorted([*others, *(missing | measured).values()], key=_place)
+
+
+def _alike(before: Sequence[Cell], now: Sequence[Cell]) -> bool:
+    """Whether what was measured then and now can stand in one row."""
+    cells = [cell for cell in (*before, *now) if cell.status == "measured"]
+    settings = {(cell.images, cell.seed, cell.protocol, cell.data_sha256, cell.dtype, cell.device) for cell in cells}
+    weights = {cell.checkpoint_sha256 for cell in cells if cell.checkpoint_sha256}
+    return len(settings) <= 1 and len(weights) <= 1
+
+
+def _measurement(cell: Cell) -> tuple[object, ...]:
+    """Everything that makes a number another one."""
+    identity = [getattr(cell, name) for name in results.IDENTITY]
+    return *cell.key, *identity, cell.dtype, cell.device
+
+
+def _place(cell: Cell) -> tuple[int, int, int, str]:
+    rows = {row.checkpoint: (place, row.methods) for place, row in enumerate(TABLES[cell.table].rows)}
+    place, methods = rows[cell.checkpoint]
+    return place, methods.index(cell.method), METRICS.index(cell.metric), cell.features
+
+
+def _stored(path: Path) -> list[Cell]:
+    """The records that are there; a file that holds none is set aside."""
+    if not path.exists():
+        return []
+    try:
+        cells = results.load(path)
+        sorted(cells, key=_place)
+    except (BadInput, KeyError, ValueError):
+        set_aside(path)
+        return []
+    return cells
+
+
+def set_aside(path: Path) -> None:
+    """Keep a copy of a file that something else is about to take the place of, and say where.
+
+    Raises:
+        BadInput: it cannot be read or written.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    kept = path.parent / EARLIER / f"{path.stem}-{short_digest(content)}{path.suffix}"
+    write_atomically(kept, lambda temporary: temporary.write_bytes(content))
+    click.echo(f"{path} held other numbers, which are kept in {kept}", err=True)
