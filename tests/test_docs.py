@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from coldbench.cli import main
+from coldbench.drift import TOLERANCES
 from coldbench.interval_coverage import Case, coverage
 from coldbench.render import render
 from coldbench.results import load
@@ -67,6 +69,30 @@ def test_every_table_of_numbers_is_that_of_some_records() -> None:
     records = {path.stem for path in (ROOT / "results" / "reference" / "full").glob("table-*.json")}
     assert records == {f"table-{number}" for number in range(1, 6)}
     assert {path.stem for path in (ROOT / "results" / "tables").glob("table-*.md")} == records
+
+
+@pytest.mark.parametrize("name", ["fixed-noise-vs-estimated-noise", "perfect-symmetry-vs-broken-symmetry"])
+def test_the_readme_s_comparisons_are_the_stored_ones(name: str) -> None:
+    folder = ROOT / "results" / "tables" / "compare"
+    (record,) = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    (row,) = [line for line in (folder / f"{name}.md").read_text().splitlines() if line.startswith("| FD")]
+    numbers = [record["value_a"], record["value_b"], record["difference"], *record["difference_interval"]]
+    assert [f"{abs(number):.2f}" in row for number in numbers] == [True] * 5
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells in [[cell.strip() for cell in line.split("|")] for line in README.splitlines()]
+    assert f"](results/tables/compare/{name}.png)" in README
+
+
+def test_the_readme_s_tolerances_are_those_of_the_check() -> None:
+    begin = README.index("| metric | float32 on a CPU |")
+    lines = README[begin : README.index("\n\n", begin)].splitlines()[2:]
+    stated: dict[str, list[float]] = {}
+    for line in lines:
+        names, *limits = (cell.strip() for cell in line.strip("|").split("|"))
+        stated |= {name.strip(): [float(limit) for limit in limits] for name in names.split(",")}
+    columns = [[("float32", "cpu")], [("float32", "gpu")], [("bfloat16", "cpu"), ("bfloat16", "gpu")]]
+    for metric, tolerances in TOLERANCES.items():
+        assert [{tolerances[key] for key in keys} for keys in columns] == [{limit} for limit in stated[metric]]
 
 
 def test_ci_and_tox_run_the_same_check() -> None:

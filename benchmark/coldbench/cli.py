@@ -203,7 +203,8 @@ def run(
 
     Rows whose data or weights are absent are shown as missing, with the command that supplies them; where that leaves
     nothing, the exit code is 3. Every finished row is written to the output folder at once: table-N.json (records),
-    table-N.md, pictures/.
+    table-N.md, pictures/. Rows that are there already stay; records of the same row with other images, seed or
+    settings go to earlier/.
     """
     from coldbench.commands.run import RunOptions, check_measured, measure_tables
     from coldbench.render import render
@@ -288,7 +289,7 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
       coldbench compare naive improved direct --model mnist-superres
 
     Prints each difference with its 95 % interval, and who is better where that interval excludes zero. The record,
-    the table and a picture with one row a method go to the output folder.
+    the table and a picture with one row a method go to the output folder; another record of that name goes to earlier/.
     """
     from coldbench.commands.compare import CompareOptions, compare_methods
     from coldbench.comparison import render
@@ -328,6 +329,7 @@ def check(*, update: bool, **options: Any) -> None:
       coldbench check --table 3 --junit coldbench.xml
       coldbench check --full --update
       coldbench check --reference my_records        # written by coldbench run --output my_records
+      coldbench check --reference cifar_records --data npz:cifar10_test.npz
 
     Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
     other images, weights, data or settings, and is refused.
