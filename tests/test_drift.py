@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -23,6 +23,7 @@ from coldbench.drift import TOLERANCES, Status, compare_records
 from coldbench.drift_report import junit, render
 from coldbench.errors import BadInput, CheckFailed, Interrupted
 from coldbench.results import Cell
+from coldbench.tables import Row
 from coldbench.tally import Tally
 from tests.helpers import assert_one_clear_line, coldbench
 
@@ -231,7 +232,7 @@ def test_records_of_a_changed_row_are_measured_with_the_change(tmp_path: Path) -
     "change",
     [{"schema_version": 99}, {"value": None}, {"value": "abc"}, {"metric": "LPIPS"}, {"dtype": "float16"},
      {"table": 9}, {"value": float("nan")}, {"versions": "x"}, {"method": 3}, {"protocol": None}, {"features": []},
-     {"images": {}}, {"seed": "0"}, {"seed": True}, {"checkpoint_sha256": 7}, {"dataset": None}],
+     {"value": 10**400}, {"images": {}}, {"seed": "0"}, {"seed": True}, {"checkpoint_sha256": 7}, {"dataset": None}],
 )  # fmt: skip
 def test_records_edited_by_hand_are_refused(change: dict[str, object], tmp_path: Path, cells: list[Cell]) -> None:
     record = dataclasses.asdict(measured(cells, "direct", "SSIM")) | change
@@ -258,10 +259,10 @@ def test_a_check_that_is_stopped_goes_on_with_the_next_table(
     seen: list[str] = []
     measure_rows = commands.measure_rows
 
-    def stop_at_table_4(options: RunOptions, states: States) -> Iterator[Measured]:
+    def stop_at_table_4(rows: Sequence[Row], options: RunOptions, states: States) -> Iterator[Measured]:
         if options.table == "4":
             raise KeyboardInterrupt
-        return measure_rows(options, states)
+        return measure_rows(rows, options, states)
 
     with monkeypatch.context() as patch:
         patch.setattr(commands, "measure_rows", stop_at_table_4)
@@ -301,6 +302,55 @@ def test_records_of_own_images_are_checked_on_them(tmp_path: Path) -> None:
     )
     done = coldbench(*check, *data)
     assert done.returncode == 0, done.stderr
+    a_reference(tmp_path, "3")
+    assert coldbench(*check, *data, "--update").returncode == 0, "MNIST's row has its own images, and its own place"
+    assert "| MNIST " in (tmp_path / "table-3.md").read_text()
+    a_reference(tmp_path / "other", "3")
+    done = coldbench("check", "--reference", tmp_path / "other", *data)
+    assert_one_clear_line(done, 2, "was measured on images of --data: leave it out")
+
+
+def test_what_was_measured_is_kept_until_it_has_been_told(tmp_path: Path, own_home: Path) -> None:
+    """The disk is full when the reference is to be written: the next attempt need not measure."""
+    a_reference(tmp_path, "3")
+    check = ("check", "--reference", tmp_path, "--quiet", "--update")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "save", unable)
+        assert coldbench(*check).returncode == 2
+        patch.setattr(Tally, "update", unable)
+        assert coldbench(*check).returncode == 2
+    assert list((own_home / "check").glob("*/.resume/*.pt"))
+    assert coldbench(*check).returncode == 0
+    assert not list((own_home / "check").glob("*/.resume"))
+
+
+def unable(*_: object) -> None:
+    raise BadInput("the disk is full")
+
+
+def test_an_update_renews_the_table_beside_the_records(tmp_path: Path) -> None:
+    a_reference(tmp_path, "3")
+    cells = results.load(tmp_path / "table-3.json")
+    results.save(changed(cells, "degraded", "SSIM", value=0.5), tmp_path / "table-3.json")
+    before = (tmp_path / "table-3.md").read_text()
+    (tmp_path / "table-3.md").write_text("stale")
+    assert coldbench("check", "--reference", tmp_path, "--quiet", "--update").returncode == 0
+    assert (tmp_path / "table-3.md").read_text() == before
+
+
+def test_a_row_whose_data_are_gone_does_not_stop_the_others(tmp_path: Path, cells: list[Cell]) -> None:
+    a_reference(tmp_path, "3")
+    here = results.load(tmp_path / "table-3.json")
+    gone = [dataclasses.replace(cell, checkpoint="celeba-superres", dataset="CelebA", data="CelebA") for cell in here]
+    results.save([*here, *gone], tmp_path / "table-3.json")
+    done = coldbench("check", "--reference", tmp_path, "--quiet")
+    assert done.returncode == 1
+    assert "2 same, 2 gone" in done.stdout
+    assert "gone: CelebA-HQ images are not at" in done.stdout
+    results.save(gone, tmp_path / "table-3.json")
+    assert_one_clear_line(
+        coldbench("check", "--reference", tmp_path, "--quiet"), 3, "nothing could be measured: CelebA-HQ images are not"
+    )
 
 
 def test_records_of_random_weights_are_checked_with_them(tmp_path: Path) -> None:

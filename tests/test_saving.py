@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from coldbench import results
-from coldbench.commands.saving import renewed
+from coldbench.commands.saving import renewed, save_row
 from coldbench.results import Cell
+from coldbench.tables import TABLES
 from tests.helpers import coldbench
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +62,29 @@ def test_a_comparison_is_set_aside_for_another_one(tmp_path: Path) -> None:
     for images in ("30", "30", "20"):
         done = coldbench(*compare, "--images", images)
         assert done.returncode == 0, done.stderr
-        assert ("are kept in" in done.stderr) == (images == "20")
+        assert ("is kept in" in done.stderr) == (images == "20")
+
+
+def test_numbers_that_moved_are_set_aside_and_others_are_not(tmp_path: Path, cells: list[Cell]) -> None:
+    """Measured again by another version: what it was is wanted by whoever looks for what moved it."""
+    (row,) = [row for row in TABLES[3].rows if row.dataset == "mnist"]
+    save_row(row, cells, {}, tmp_path)
+    newer = [dataclasses.replace(cell, revision="newer") for cell in cells]
+    save_row(row, newer, {}, tmp_path)
+    assert not (tmp_path / "earlier").exists()
+    assert {cell.revision for cell in results.load(tmp_path / "table-3.json")} == {"newer"}
+    save_row(row, [dataclasses.replace(c, value=c.value and c.value + 0.2) for c in newer], {}, tmp_path)
+    (kept,) = (tmp_path / "earlier").iterdir()
+    assert results.load(kept) == newer
+
+
+def test_a_bad_request_costs_nothing(tmp_path: Path) -> None:
+    state = tmp_path / ".resume" / "row.pt"
+    state.parent.mkdir()
+    state.touch()
+    for bad in (("--table", "9"), ("--table", "3", "--data", "npz:x.npz")):
+        assert coldbench("run", *bad, "--fresh", "--output", tmp_path).returncode == 2
+        assert state.exists()
 
 
 def test_a_missing_number_does_not_take_the_place_of_a_measured_one(cells: list[Cell]) -> None:
@@ -75,11 +98,11 @@ def test_a_missing_number_does_not_take_the_place_of_a_measured_one(cells: list[
 @pytest.mark.parametrize(
     "change",
     [{"images": 99}, {"seed": 1}, {"protocol": "released"}, {"data_sha256": "0"}, {"dtype": "bfloat16"},
-     {"checkpoint_sha256": "0"}],
+     {"checkpoint_sha256": "0"}, {"features_sha256": "0"}],
 )  # fmt: skip
 def test_a_row_is_one_measurement(change: dict[str, object], cells: list[Cell]) -> None:
     """Of numbers that were measured differently, only the new ones stay."""
-    direct = [dataclasses.replace(cell, **change) for cell in cells if cell.method == "direct"]
+    direct = [dataclasses.replace(cell, **change) for cell in cells if cell.method == "direct" and cell.metric == "FD"]
     assert renewed(cells, direct) == direct
     alike = [cell for cell in cells if cell.method == "direct"]
     assert len(renewed(cells, alike)) == len(cells)

@@ -317,6 +317,7 @@ def compare(methods: tuple[str, ...], features: str, style: str, **options: Any)
 @dtype_option
 @batch_size_option
 @data_root_option
+@workers_option
 @format_option
 @fresh_option
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -332,17 +333,17 @@ def check(*, update: bool, **options: Any) -> None:
       coldbench check --reference cifar_records --data npz:cifar10_test.npz
 
     Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
-    other images, weights, data or settings, and is refused.
+    other images, weights, data or settings, and is refused; 3: nothing could be measured.
     """
     from coldbench.commands import check as commands
     from coldbench.drift import fail_if_moved
 
-    with resumable():
-        checked = commands.check(commands.CheckOptions(**options))
-    _print(checked.text)
-    if update:
-        commands.update(checked)
-    else:
+    # What is measured is forgotten when it has been told: not before, lest a full disk lose it.
+    with resumable(), commands.check(commands.CheckOptions(**options)) as checked:
+        _print(checked.text)
+        if update:
+            commands.update(checked)
+    if not update:
         fail_if_moved(checked.drifts)
 
 
@@ -507,6 +508,8 @@ def _names(option: str, text: str) -> tuple[str, ...]:
 
 def _print(text: str) -> None:
     """Results to stdout; a reader that has gone (head, less) is no error."""
+    if sys.stdout is None:  # closed, as by >&-
+        return
     try:
         click.echo(text, nl=not text.endswith("\n"))
         sys.stdout.flush()

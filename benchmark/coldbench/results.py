@@ -117,7 +117,7 @@ def load(path: Path) -> list[Cell]:
     """
     try:
         return [_valid(Cell(**cell)) for cell in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {error}") from error
 
 

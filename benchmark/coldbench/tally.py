@@ -156,9 +156,10 @@ class Tally:
             BadInput: one of them is not finite.
             CheckFailed: an accumulator has not seen every image.
         """
-        seen = {each.count for each in self._features.values()} | {each.count for each in self._ssim.values()}
-        if self._deviations is None or seen | {self.done} != {self.images}:
-            raise CheckFailed(f"{self.done} images were measured instead of {self.images}")
+        counts = {each.count for each in self._features.values()} | {each.count for each in self._ssim.values()}
+        fewest = min(counts | {self.done})
+        if self._deviations is None or fewest != self.images:
+            raise CheckFailed(f"{fewest} images were measured instead of {self.images}")
         return Outcome(
             estimates=self._estimates(),
             deviations=self._deviations,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.run import RunOptions, measure_rows
+from coldbench.commands.run import RunOptions, measure_rows, requested_rows
 from coldbench.drift import Drift, Status, arithmetic, compare_records, summary
 from coldbench.drift_report import junit, render
 from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
@@ -18,6 +19,7 @@ from coldbench.files import short_digest, write_text
 from coldbench.paths import home, shipped
 from coldbench.protocols import parse_name
 from coldbench.registry import find_entry
+from coldbench.render import render as render_tables
 from coldbench.results import RANDOM, Cell
 
 
@@ -34,6 +36,7 @@ class CheckOptions:
     dtype: str = "float32"
     device: str = "auto"
     data_root: Path = Path("data")
+    workers: int | None = None
     style: str = "markdown"
     quiet: bool = False
     fresh: bool = False
@@ -56,32 +59,53 @@ class Checked:
     measured: dict[Path, list[Cell]]
 
 
-def check(options: CheckOptions) -> Checked:
+@contextmanager
+def check(options: CheckOptions) -> Iterator[Checked]:
     """Measure again what the references measured, and compare.
 
+    What was measured can be had again, by the same command, until the block ends well.
+
     Raises:
-        Missing: no references there.
+        Missing: no references there, or nothing that they need.
         BadInput: damaged references, or options that do not fit.
     """
     folder = options.reference or shipped("results", "reference", "full" if options.full else "quick")
     drifts: list[Drift] = []
-    measured: dict[Path, list[Cell]] = {}
     # Before anything is measured: if it cannot be written, this is the time to say so; if we are killed, it is true.
     _write_junit(drifts, options, "the check did not come to its end")
     try:
         references = {path: results.load(path) for path in _references(folder, options.tables)}
-        with claimed(home() / "check" / short_digest(str(folder.resolve())), fresh=options.fresh) as states:
+        requests = {path: _requests(then, options) for path, then in references.items()}
+        if options.data and not any(request.data for each in requests.values() for request, _ in each):
+            raise BadInput(f"nothing in {folder} was measured on images of --data: leave it out")
+        with claimed(_workspace(folder, options), fresh=options.fresh) as states:
+            measured = {}
             for path, then in references.items():
-                measured[path] = _measure_again(then, options, states)
+                measured[path] = [cell for each in requests[path] for cell in _measure_again(*each, states)]
                 found = compare_records(then, measured[path])
                 drifts += found
                 if not options.quiet:
                     click.echo(f"{path.name}: {summary(found)}", err=True)
+            _write_junit(drifts, options)
+            _check_measured(measured)
+            title = f"Against the records in {folder}"
+            yield Checked(render(drifts, title, options.style), drifts, references, measured)
     except ColdbenchError as error:
         _write_junit(drifts, options, str(error))
         raise
-    _write_junit(drifts, options)
-    return Checked(render(drifts, f"Against the records in {folder}", options.style), drifts, references, measured)
+
+
+def _workspace(folder: Path, options: CheckOptions) -> Path:
+    """Where a check keeps its states: checks that differ do not meet."""
+    request = [str(folder.resolve()), *options.tables, options.dtype, options.device, str(options.batch_size)]
+    return home() / "check" / short_digest("\n".join(request))
+
+
+def _check_measured(measured: Mapping[Path, Sequence[Cell]]) -> None:
+    """Raise ``Missing`` if there were references, and nothing could be measured."""
+    cells = [cell for each in measured.values() for cell in each]
+    if cells and all(cell.status == "missing" for cell in cells):
+        raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
 def update(checked: Checked) -> None:
@@ -102,7 +126,10 @@ def update(checked: Checked) -> None:
         )
     for path, then in checked.references.items():
         now = {cell.key: cell for cell in checked.measured[path] if cell.status == "measured"}
-        results.save([now.get(cell.key, cell) for cell in then], path)
+        cells = [now.get(cell.key, cell) for cell in then]
+        results.save(cells, path)
+        if path.with_suffix(".md").exists():  # coldbench run wrote both
+            write_text(path.with_suffix(".md"), render_tables(cells, "markdown"))
 
 
 def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
@@ -123,14 +150,13 @@ def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
     return paths
 
 
-def _measure_again(then: Sequence[Cell], options: CheckOptions, states: States) -> list[Cell]:
-    """What these records measured, measured by the code as it is, row by row."""
+def _requests(then: Sequence[Cell], options: CheckOptions) -> list[tuple[RunOptions, list[Cell]]]:
+    """What measured these records, row by row, and the records."""
     rows: dict[str, list[Cell]] = {}
     for cell in then:
         if cell.status == "measured":
             rows.setdefault(cell.checkpoint, []).append(cell)
-    requests = [_request(row, options) for row in rows.values()]
-    return [cell for request in requests for measured in measure_rows(request, states) for cell in measured.cells]
+    return [(_request(row, options), row) for row in rows.values()]
 
 
 def _request(then: Sequence[Cell], options: CheckOptions) -> RunOptions:
@@ -142,7 +168,8 @@ def _request(then: Sequence[Cell], options: CheckOptions) -> RunOptions:
     first, entry = then[0], find_entry(then[0].checkpoint)
     if len({(cell.images, cell.seed, cell.protocol) for cell in then}) != 1:
         raise BadInput(f"the reference of {first.checkpoint} mixes numbers of several N, seeds or protocols")
-    if options.data is None and first.data.startswith(("folder:", "npz:")):
+    own = not entry.start and first.data != first.dataset
+    if own and options.data is None:
         raise BadInput(f"{first.checkpoint} was measured on images of {first.data}: say where they are with --data")
     protocol, transform, settings = parse_name(first.protocol)
     return RunOptions(
@@ -154,12 +181,22 @@ def _request(then: Sequence[Cell], options: CheckOptions) -> RunOptions:
         protocol=protocol,
         transform=transform,
         settings=settings,
-        data=None if entry.start else options.data,
+        data=options.data if own else None,
         features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
         allow_random_weights=any(cell.checkpoint_sha256 == RANDOM for cell in then),
         batch_size=options.batch_size,
         dtype=options.dtype,
         device=options.device,
         data_root=options.data_root,
+        workers=options.workers,
         quiet=options.quiet,
     )
+
+
+def _measure_again(request: RunOptions, then: Sequence[Cell], states: States) -> list[Cell]:
+    """What these records measured, measured by the code as it is; missing where that needs something absent."""
+    try:
+        rows = measure_rows(requested_rows(request), request, states)
+        return [cell for measured in rows for cell in measured.cells]
+    except Missing as error:
+        return [replace(cell, value=None, low=None, high=None, status="missing", reason=str(error)) for cell in then]

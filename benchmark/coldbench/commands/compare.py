@@ -14,15 +14,13 @@ from tqdm import tqdm
 from coldbench import results
 from coldbench.commands.output import States, claimed
 from coldbench.commands.prepare import Prepared, Settings, counting, prepare, protocol_name
-from coldbench.commands.saving import set_aside
-from coldbench.comparison import Comparison, Setting, Side, render
+from coldbench.commands.saving import save_comparison
+from coldbench.comparison import Comparison, Setting, Side
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
-from coldbench.files import write_text
 from coldbench.generation import GENERATORS
 from coldbench.metrics.frechet import few_images
 from coldbench.registry import did_you_mean, find_entry
-from coldbench.render import save_picture
 from coldbench.store import ImageStore
 from coldbench.tally import Outcome
 
@@ -61,12 +59,7 @@ def compare_methods(options: CompareOptions) -> list[Comparison]:
         outcomes = {kind: _measure(item, options, states) for kind, item in prepared.items()}
         sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
         comparisons = _compare(sides, options)
-        records, text = stem.with_name(f"{stem.name}.json"), render(comparisons, "json")
-        if records.exists() and records.read_text(encoding="utf-8", errors="replace") != text:
-            set_aside(records)
-        write_text(records, text)
-        write_text(records.with_suffix(".md"), render(comparisons, "markdown"))
-        save_picture(_gallery(sides), stem.with_name(f"{stem.name}.png"))
+        save_comparison(comparisons, _gallery(sides), stem)
     return comparisons
 
 

@@ -16,6 +16,8 @@ from coldbench.resume import Keeper
 
 #: Of a folder, where states are.
 STATES = ".resume"
+#: Where records go that others take the place of.
+EARLIER = "earlier"
 #: Parts of an identity that change from one version to the next: its states take the place of the last one's.
 _SOFTWARE = frozenset({"versions", "code"})
 #: Of taking a lock that its last owner is just removing.
@@ -57,6 +59,7 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[States]:
     try:
         _clear(folder, f"{TEMPORARY}*")
         _clear(folder / "pictures", f"{TEMPORARY}*")
+        _clear(folder / EARLIER, f"{TEMPORARY}*")
         _clear(states.folder, "*.pt" if fresh else f"{TEMPORARY}*")
         yield states
         for keeper in states.keepers:

@@ -57,8 +57,9 @@ def measure_tables(options: RunOptions) -> list[Cell]:
         BadInput, Missing: see ``coldbench run --help``.
     """
     cells: list[Cell] = []
+    rows = requested_rows(options)
     with claimed(options.output, fresh=options.fresh) as states:
-        for measured in measure_rows(options, states):
+        for measured in measure_rows(rows, options, states):
             save_row(measured.row, measured.cells, measured.gallery, options.output)
             cells += measured.cells
             for warning in dict.fromkeys(cell.warning for cell in measured.cells if cell.warning and not options.quiet):
@@ -66,19 +67,28 @@ def measure_tables(options: RunOptions) -> list[Cell]:
     return cells
 
 
-def measure_rows(options: RunOptions, states: States) -> Iterator[Measured]:
-    """Measure the requested rows.
-
-    Everything is prepared before anything is measured, so that a bad request costs no time.
+def requested_rows(options: RunOptions) -> list[Row]:
+    """The rows that a request names.
 
     Raises:
-        BadInput, Missing: see ``coldbench run --help``.
+        BadInput: unknown names, or ``--data`` for rows that do not take it.
     """
     rows = select_rows(options.table, options.rows, options.methods)
     if options.data and all(row.generates for row in rows):
         raise BadInput("--data gives images to restore, but these rows generate")
     if options.data and len({row.dataset for row in rows}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
+    return rows
+
+
+def measure_rows(rows: Sequence[Row], options: RunOptions, states: States) -> Iterator[Measured]:
+    """Measure these rows.
+
+    Everything is prepared before anything is measured, so that what does not fit costs no time.
+
+    Raises:
+        BadInput, Missing: see ``coldbench run --help``.
+    """
     store = options.store()
     prepared = [(row, prepare(find_entry(row.checkpoint), row.methods, options, store)) for row in rows]
     for row, item in prepared:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from coldbench import results
+from coldbench.commands.output import EARLIER
+from coldbench.comparison import Comparison
+from coldbench.comparison import render as render_comparisons
+from coldbench.drift import Drift, Status, arithmetic, compare_records
 from coldbench.errors import BadInput
 from coldbench.files import short_digest, write_atomically, write_text
 from coldbench.render import render, save_picture
@@ -17,9 +22,6 @@ from coldbench.tables import TABLES, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-#: Of an output folder, where records go that others take the place of.
-EARLIER = "earlier"
 
 
 def save_row(row: Row, cells: Sequence[Cell], gallery: Mapping[str, Tensor], output: Path) -> None:
@@ -34,12 +36,34 @@ def save_row(row: Row, cells: Sequence[Cell], gallery: Mapping[str, Tensor], out
     path = output / f"table-{row.table}.json"
     stored = _stored(path)
     kept = renewed(stored, cells)
-    if {_measurement(cell) for cell in stored if cell.status == "measured"} - {_measurement(cell) for cell in kept}:
+    if not all(map(_holds, compare_records(stored, kept))):
         set_aside(path)
     results.save(kept, path)
     write_text(path.with_suffix(".md"), render(kept, "markdown"))
     if gallery:
         save_picture(gallery, output / "pictures" / f"{row.stem}.png")
+
+
+def save_comparison(comparisons: Sequence[Comparison], gallery: Mapping[str, Tensor], stem: Path) -> None:
+    """Write record, table and picture of a comparison; a record of that name with other numbers is set aside.
+
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    path, text = stem.with_name(f"{stem.name}.json"), render_comparisons(comparisons, "json")
+    if path.exists() and _numbers(_read(path)) != _numbers(text.encode()):
+        set_aside(path)
+    write_text(path, text)
+    write_text(path.with_suffix(".md"), render_comparisons(comparisons, "markdown"))
+    save_picture(gallery, path.with_suffix(".png"))
+
+
+def _numbers(content: bytes) -> object:
+    """The records of comparisons, without the versions of the software; None if they are none."""
+    try:
+        return [{key: each[key] for key in each if key not in ("versions", "revision")} for each in json.loads(content)]
+    except (ValueError, TypeError, RecursionError):
+        return None
 
 
 def renewed(stored: Sequence[Cell], row: Sequence[Cell]) -> list[Cell]:
@@ -62,13 +86,15 @@ def _alike(before: Sequence[Cell], now: Sequence[Cell]) -> bool:
     cells = [cell for cell in (*before, *now) if cell.status == "measured"]
     settings = {(cell.images, cell.seed, cell.protocol, cell.data_sha256, cell.dtype, cell.device) for cell in cells}
     weights = {cell.checkpoint_sha256 for cell in cells if cell.checkpoint_sha256}
-    return len(settings) <= 1 and len(weights) <= 1
+    spaces = {(cell.features, cell.features_sha256) for cell in cells}
+    return len(settings) <= 1 and len(weights) <= 1 and len(spaces) == len({features for features, _ in spaces})
 
 
-def _measurement(cell: Cell) -> tuple[object, ...]:
-    """Everything that makes a number another one."""
-    identity = [getattr(cell, name) for name in results.IDENTITY]
-    return *cell.key, *identity, cell.dtype, cell.device
+def _holds(drift: Drift) -> bool:
+    """Whether a stored number is still there, or one that is as good."""
+    if drift.then is None or drift.now is None:
+        return drift.then is None
+    return drift.status == Status.SAME and arithmetic(drift.then) == arithmetic(drift.now)
 
 
 def _place(cell: Cell) -> tuple[int, int, int, str]:
@@ -83,11 +109,18 @@ def _stored(path: Path) -> list[Cell]:
         return []
     try:
         cells = results.load(path)
-        sorted(cells, key=_place)
+        compare_records(sorted(cells, key=_place), cells)
     except (BadInput, KeyError, ValueError):
         set_aside(path)
         return []
     return cells
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
 
 
 def set_aside(path: Path) -> None:
@@ -96,10 +129,7 @@ def set_aside(path: Path) -> None:
     Raises:
         BadInput: it cannot be read or written.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror}") from error
+    content = _read(path)
     kept = path.parent / EARLIER / f"{path.stem}-{short_digest(content)}{path.suffix}"
     write_atomically(kept, lambda temporary: temporary.write_bytes(content))
-    click.echo(f"{path} held other numbers, which are kept in {kept}", err=True)
+    click.echo(f"{path} is replaced; what it held is kept in {kept}", err=True)
