@@ -9,6 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from coldbench import results
+from coldbench.paths import shipped
+from coldbench.results import Cell
+
 SHARED = Path(os.environ.get("COLDBENCH_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -27,6 +31,20 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("COLDBENCH_HOME", str(home))
     monkeypatch.setenv("TORCH_HOME", str(home / "torch"))
     return home
+
+
+@pytest.fixture
+def own_registry(own_home: Path) -> Path:
+    """Where the user's own registry is to be written."""
+    path = own_home / "models" / "registry.toml"
+    path.parent.mkdir()
+    return path
+
+
+@pytest.fixture(scope="session")
+def cells() -> list[Cell]:
+    """The stored quick records of Table 3."""
+    return results.load(shipped("results", "reference", "quick") / "table-3.json")
 
 
 @pytest.fixture

@@ -197,12 +197,10 @@ def test_explicit_but_absent_features_are_missing(tmp_path: Path) -> None:
     assert_one_clear_line(done, 3, "coldbench fetch inception")
 
 
-def test_corrupt_weights_score_nothing(tmp_path: Path, own_home: Path) -> None:
-    bad = own_home / "models" / "bad.safetensors"
-    bad.parent.mkdir()
-    bad.write_bytes(find_entry("mnist-superres").weights.read_bytes()[:-100])
-    registry = bad.with_name("registry.toml")
-    registry.write_text(
+def test_corrupt_weights_score_nothing(tmp_path: Path, own_registry: Path) -> None:
+    weights = find_entry("mnist-superres").weights.read_bytes()
+    own_registry.with_name("bad.safetensors").write_bytes(weights[:-100])
+    own_registry.write_text(
         '[mnist-superres]\ndataset = "mnist"\nweights = "bad.safetensors"\ntraining = {}\n'
         f'sha256 = "{find_entry("mnist-superres").sha256}"\n'
         'network = { name = "convnext-unet", dim = 16, dim_mults = [1, 2, 4], channels = 1 }\n'
@@ -263,10 +261,8 @@ def training_digits(tmp_path: Path) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("training_digits")
-def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home: Path) -> None:
-    registry = own_home / "models" / "registry.toml"
-    registry.parent.mkdir()
-    registry.write_text(
+def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_registry: Path) -> None:
+    own_registry.write_text(
         '[mnist-superres]\ndataset = "mnist"\n'
         'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
         'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'
@@ -286,11 +282,9 @@ def test_train_by_the_command_then_run_with_the_result(tmp_path: Path, own_home:
 
 
 def test_a_trained_generator_carries_its_start_and_needs_no_data_any_more(
-    tmp_path: Path, own_home: Path, training_digits: np.ndarray
+    tmp_path: Path, own_registry: Path, training_digits: np.ndarray
 ) -> None:
-    registry = own_home / "models" / "registry.toml"
-    registry.parent.mkdir()
-    registry.write_text(
+    own_registry.write_text(
         '[mnist-blur-generate]\ndataset = "mnist"\nstart = { name = "channel-means" }\n'
         'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
         'degradation = { name = "blur", image_size = 32, timesteps = 3, routine = "exponential", discrete = true }\n'

@@ -31,12 +31,6 @@ ROOT = Path(__file__).parents[1]
 QUICK = ROOT / "results" / "reference" / "quick"
 
 
-@pytest.fixture(scope="module")
-def cells() -> list[Cell]:
-    """The stored quick records of Table 3."""
-    return results.load(QUICK / "table-3.json")
-
-
 def changed(cells: list[Cell], method: str, metric: str, **values: object) -> list[Cell]:
     return [
         dataclasses.replace(cell, **values) if (cell.method, cell.metric) == (method, metric) else cell

@@ -64,7 +64,7 @@ def fill(root: Path, pictures: Iterator[Image.Image], classes: list[str], each: 
 
 
 @pytest.fixture
-def small_networks(own_home: Path) -> None:
+def small_networks(own_registry: Path) -> None:
     """The paper's rows with four steps and a network of 28,000 parameters, and no weights."""
     lines = []
     for row in dict.fromkeys(row.checkpoint for row in ROWS):
@@ -75,9 +75,7 @@ def small_networks(own_home: Path) -> None:
         parts = {"network": network, "degradation": degradation, "training": {"steps": 1}, "start": start}
         lines.append(f'["{row}"]\ndataset = "{entry.dataset}"')
         lines += [f"{key} = {toml(value)}" for key, value in parts.items() if value]
-    registry = own_home / "models" / "registry.toml"
-    registry.parent.mkdir()
-    registry.write_text("\n".join(lines))
+    own_registry.write_text("\n".join(lines))
 
 
 def toml(table: dict[str, object]) -> str:
@@ -197,10 +195,8 @@ def test_weights_of_a_preset_do_not_take_the_recipe_s_place(tmp_path: Path) -> N
     assert load_entries()["cifar10-blur"].sha256 == "0" * 64
 
 
-def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_home: Path, tmp_path: Path) -> None:
-    registry = own_home / "models" / "registry.toml"
-    registry.parent.mkdir()
-    registry.write_text(
+def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_registry: Path, tmp_path: Path) -> None:
+    own_registry.write_text(
         '[mine]\ndataset = "mnist"\ntraining = { steps = 5000 }\n'
         'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
         'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'

@@ -97,10 +97,8 @@ def test_weights_that_are_not_what_they_should_be_are_refused(tmp_path: Path) ->
         load_network(with_file(sha256_of(path)))
 
 
-def test_damaged_registry_is_named(own_home: Path) -> None:
-    path = own_home / "models" / "registry.toml"
-    path.parent.mkdir()
-    path.write_text("[broken\n")
+def test_damaged_registry_is_named(own_registry: Path) -> None:
+    own_registry.write_text("[broken\n")
     with pytest.raises(BadInput, match=r"registry .*registry\.toml cannot be read"):
         load_entries()
 
@@ -120,10 +118,8 @@ def test_damaged_registry_is_named(own_home: Path) -> None:
         ),
     ],
 )
-def test_wrong_entries_are_named(text: str, message: str, own_home: Path) -> None:
-    path = own_home / "models" / "registry.toml"
-    path.parent.mkdir()
-    path.write_text(text)
+def test_wrong_entries_are_named(text: str, message: str, own_registry: Path) -> None:
+    own_registry.write_text(text)
     with pytest.raises(BadInput, match=message):
         load_entries()
 
@@ -148,10 +144,10 @@ def test_degradations_that_cannot_be_built_are_refused(tmp_path: Path) -> None:
         build_degradation(Entry("mine", "mnist", {}, settings, {}, tmp_path))
 
 
-def test_registering_keeps_entries_with_any_name(own_home: Path, tmp_path: Path) -> None:
-    path = own_home / "models" / "registry.toml"
-    path.parent.mkdir()
-    path.write_text('["déjà.vu"]\ndataset = "mnist"\nnetwork = { name = "x", "a b" = 1 }\ntraining = {}\n', "utf-8")
+def test_registering_keeps_entries_with_any_name(own_registry: Path, tmp_path: Path) -> None:
+    own_registry.write_text(
+        '["déjà.vu"]\ndataset = "mnist"\nnetwork = { name = "x", "a b" = 1 }\ntraining = {}\n', "utf-8"
+    )
     register_weights(find_entry("mnist-blur"), tmp_path / "w.safetensors", "0" * 64)
     entries = load_entries()
     assert entries["déjà.vu"].network == {"name": "x", "a b": 1}

@@ -13,14 +13,7 @@ from coldbench.results import Cell
 from coldbench.tables import TABLES
 from tests.helpers import coldbench
 
-ROOT = Path(__file__).parents[1]
 RUN = ("run", "--table", "3", "--features", "none", "--quiet")
-
-
-@pytest.fixture(scope="module")
-def cells() -> list[Cell]:
-    """The stored quick records of Table 3."""
-    return results.load(ROOT / "results" / "reference" / "quick" / "table-3.json")
 
 
 def measured(folder: Path) -> dict[tuple[str, str, str], int | None]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from coldbench.metrics.jackknife import Difference, Estimate, difference
-from coldbench.render import ABSENT, DECIMALS, print_frame
+from coldbench.render import ABSENT, DECIMALS, RECORDS, print_frame, print_number, print_records
 from coldbench.results import metric_name
 
 #: All other metrics are better where they are lower.
@@ -91,10 +90,11 @@ class Comparison:
 
 def render(comparisons: Sequence[Comparison], style: str) -> str:
     """Comparisons in one of ``tables.FORMATS``; JSON and CSV hold one object or line each, in full precision."""
-    if style == "json":
-        return json.dumps([_record(each) for each in comparisons], indent=1, allow_nan=False) + "\n"
-    if style == "csv":
-        return pd.DataFrame([_record(each) for each in comparisons]).drop(columns="versions").to_csv(index=False)
+    if style in RECORDS:
+        records = [_record(each) for each in comparisons]
+        for record in records if style == "csv" else ():
+            del record["versions"]  # not flat
+        return print_records(records, style)
     frame = pd.DataFrame([_line(each) for each in comparisons])
     methods = dict.fromkeys(side.method for each in comparisons for side in (each.a, each.b))
     return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(comparisons), style)
@@ -107,19 +107,16 @@ def _line(comparison: Comparison) -> dict[str, str]:
     return {
         "Metric": metric_name(metric, comparison.features),
         "A, B": f"{comparison.a.method}, {comparison.b.method}",
-        "A": _with_error(comparison.a.estimate, decimals),
-        "B": _with_error(comparison.b.estimate, decimals),
+        "A": _with_error(comparison.a.estimate, metric),
+        "B": _with_error(comparison.b.estimate, metric),
         "B - A": f"{outcome.value:+.{decimals}f}",
         "95 % interval": ABSENT if low_high is None else f"{low_high[0]:+.{decimals}f} to {low_high[1]:+.{decimals}f}",
         "Verdict": comparison.verdict,
     }
 
 
-def _with_error(estimate: Estimate, decimals: int) -> str:
-    """The value, with half the width of its interval."""
-    interval = estimate.interval()
-    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{decimals}f}"
-    return f"{estimate.value:.{decimals}f}{half}"
+def _with_error(estimate: Estimate, metric: str) -> str:
+    return print_number(estimate.value, estimate.interval(), metric)
 
 
 def _notes(comparisons: Sequence[Comparison]) -> list[str]:

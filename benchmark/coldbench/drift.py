@@ -65,6 +65,11 @@ class Drift:
         return cell
 
     @property
+    def same_arithmetic(self) -> bool:
+        """Whether both are there, and were computed in one dtype on devices of one class."""
+        return self.then is not None and self.now is not None and arithmetic(self.then) == arithmetic(self.now)
+
+    @property
     def passed(self) -> bool:
         """Whether nobody need look at it."""
         return self.status in (Status.SAME, Status.NEW, Status.EXEMPT)
@@ -118,7 +123,8 @@ def _drift(then: Cell, now: Cell | None, why_gone: str) -> Drift:
     assert now.value is not None
     distance = abs(now.value - then.value)
     if then.metric in _RELATIVE:
-        distance /= max(abs(then.value), _half_interval(then)) or 1.0
+        low, high = then.interval or (then.value, then.value)
+        distance /= max(abs(then.value), (high - low) / 2) or 1.0
     tolerance = tolerance_of(then, now)
     return Drift(then, now, Status.SAME if distance <= tolerance else Status.MOVED, distance, tolerance)
 
@@ -131,11 +137,6 @@ def tolerance_of(then: Cell, now: Cell) -> float:
 def arithmetic(cell: Cell) -> tuple[str, str]:
     """dtype and device class."""
     return cell.dtype, "cpu" if cell.device == "cpu" else "gpu"
-
-
-def _half_interval(cell: Cell) -> float:
-    """What another sample would move a number by; 0 where that is not known."""
-    return 0.0 if cell.low is None or cell.high is None else (cell.high - cell.low) / 2
 
 
 def _shown(cell: Cell, name: str) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pandas as pd
 
 from coldbench.drift import Drift, summary
-from coldbench.render import ABSENT, DECIMALS, print_frame
+from coldbench.render import ABSENT, DECIMALS, RECORDS, print_frame, print_records
 from coldbench.results import metric_name
 
 
 def render(drifts: Sequence[Drift], title: str, style: str) -> str:
     """A line a number, in one of ``tables.FORMATS``; CSV and JSON in full precision."""
-    if style == "json":
-        return json.dumps([_record(drift) for drift in drifts], indent=1, allow_nan=False) + "\n"
-    if style == "csv":
-        return str(pd.DataFrame([_record(drift) for drift in drifts]).to_csv(index=False))
+    if style in RECORDS:
+        return print_records([_record(drift) for drift in drifts], style)
     return print_frame(pd.DataFrame([_line(drift) for drift in drifts]), title, [summary(drifts)], style)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # stored tables are shown without waiting for torch
     from torch import Tensor
 
 ABSENT = "-"
+#: The formats that hold records instead of a table.
+RECORDS = ("json", "csv")
 #: What stands behind a number's sign of plus or minus.
 INTERVALS = (
     "± half of the 95 % interval, by a delete-a-group jackknife; it is that of the number as defined, of so many "
@@ -38,7 +41,7 @@ def render(cells: Sequence[Cell], style: str, *, intervals: bool = False) -> str
     if style == "json":
         return to_json(cells)
     if style == "csv":
-        return pd.DataFrame([as_row(cell) for cell in cells]).to_csv(index=False)
+        return print_records([as_row(cell) for cell in cells], style)
     numbers = sorted({cell.table for cell in cells})
     return "\n".join(_render_table([c for c in cells if c.table == number], style, intervals) for number in numbers)
 
@@ -61,11 +64,14 @@ def to_frame(cells: Sequence[Cell], *, intervals: bool = False) -> pd.DataFrame:
 def _ours(cell: Cell, intervals: bool) -> str:
     if cell.value is None:
         return ABSENT
-    decimals = DECIMALS[cell.metric]
-    half = ""
-    if intervals and cell.low is not None and cell.high is not None:
-        half = f" ± {(cell.high - cell.low) / 2:.{decimals}f}"
-    return f"{cell.value:.{decimals}f}{half}"
+    return print_number(cell.value, cell.interval if intervals else None, cell.metric)
+
+
+def print_number(value: float, interval: tuple[float, float] | None, metric: str) -> str:
+    """A value, with half the width of its interval if that is given."""
+    decimals = DECIMALS[metric]
+    half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{decimals}f}"
+    return f"{value:.{decimals}f}{half}"
 
 
 def _title(cell: Cell) -> str:
@@ -90,6 +96,13 @@ def _render_table(cells: Sequence[Cell], style: str, intervals: bool) -> str:
     title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
     notes = _notes(cells) + ([INTERVALS] if intervals else [])
     return print_frame(to_frame(cells, intervals=intervals), title, notes, style)
+
+
+def print_records(records: Sequence[Mapping[str, object]], style: str) -> str:
+    """Records as ``json`` or ``csv``, in full precision."""
+    if style == "json":
+        return json.dumps(records, indent=1, allow_nan=False) + "\n"
+    return str(pd.DataFrame(records).to_csv(index=False))
 
 
 def print_frame(frame: pd.DataFrame, title: str, notes: Sequence[str], style: str) -> str:

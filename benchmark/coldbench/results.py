@@ -93,6 +93,15 @@ class Cell:
         """Where it stands."""
         return self.table, self.checkpoint, self.method, self.metric, self.features
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval, if there is one."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+#: What each field may hold.
+_TYPES = get_type_hints(Cell)
+
 
 def metric_name(metric: str, features: str) -> str:
     """As tables print it: a Frechet distance in any space but Inception's carries the name of the space."""
@@ -125,7 +134,7 @@ def _valid(cell: Cell) -> Cell:
     """The cell; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
     if cell.schema_version != SCHEMA_VERSION:
         raise ValueError(f"one is of schema {cell.schema_version}")
-    for name, hint in get_type_hints(Cell).items():
+    for name, hint in _TYPES.items():
         if not _fits(getattr(cell, name), hint):
             raise TypeError(f"{name} is {getattr(cell, name)!r:.40}")
     known = cell.metric in METRICS and cell.dtype in DTYPES and cell.status in ("measured", "missing")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +11,8 @@ import click
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.run import RunOptions, measure_rows, requested_rows
-from coldbench.drift import Drift, Status, arithmetic, compare_records, summary
+from coldbench.commands.run import RunOptions, check_measured, measure_rows, requested_rows
+from coldbench.drift import Drift, Status, compare_records, summary
 from coldbench.drift_report import junit, render
 from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.files import short_digest, write_text
@@ -87,7 +87,7 @@ def check(options: CheckOptions) -> Iterator[Checked]:
                 if not options.quiet:
                     click.echo(f"{path.name}: {summary(found)}", err=True)
             _write_junit(drifts, options)
-            _check_measured(measured)
+            check_measured([cell for cells in measured.values() for cell in cells])
             title = f"Against the records in {folder}"
             yield Checked(render(drifts, title, options.style), drifts, references, measured)
     except ColdbenchError as error:
@@ -101,25 +101,14 @@ def _workspace(folder: Path, options: CheckOptions) -> Path:
     return home() / "check" / short_digest("\n".join(request))
 
 
-def _check_measured(measured: Mapping[Path, Sequence[Cell]]) -> None:
-    """Raise ``Missing`` if there were references, and nothing could be measured."""
-    cells = [cell for each in measured.values() for cell in each]
-    if cells and all(cell.status == "missing" for cell in cells):
-        raise Missing(f"nothing could be measured: {cells[0].reason}")
-
-
 def update(checked: Checked) -> None:
     """Let the new numbers be the references; what was not measured stays as it is.
 
     Raises:
         CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
     """
-    held = [drift for drift in checked.drifts if drift.status not in (Status.SAME, Status.MOVED)]
-    held += [
-        drift
-        for drift in checked.drifts
-        if drift.then and drift.now and arithmetic(drift.then) != arithmetic(drift.now)
-    ]
+    renewable = (Status.SAME, Status.MOVED)
+    held = [drift for drift in checked.drifts if drift.status not in renewable or not drift.same_arithmetic]
     if held or not checked.drifts:
         raise CheckFailed(
             f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"

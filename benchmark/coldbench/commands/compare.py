@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 from torch import Tensor
-from tqdm import tqdm
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, counting, prepare, protocol_name
+from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.commands.saving import save_comparison
 from coldbench.comparison import Comparison, Setting, Side
 from coldbench.devices import device_name
@@ -108,9 +107,7 @@ def _prepare(model: str, methods: list[str], options: CompareOptions, store: Ima
 
 
 def _measure(item: Prepared, options: CompareOptions, states: States) -> Outcome:
-    assert item.measure is not None  # nothing is missing
-    with tqdm(total=item.images, desc=item.entry.name, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(counting(bar), states.keeper(item.entry.name, item.identity(options)))
+    outcome = item.run(item.entry.name, states.keeper(item.entry.name, item.identity(options)), options)
     if not options.quiet:
         click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
     return outcome

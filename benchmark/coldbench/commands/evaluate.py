@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from coldbench.datasets import open_source
 from coldbench.errors import BadInput
 from coldbench.protocols import Protocol, find_protocol, stored_name
 from coldbench.registry import RESTORERS, Entry, load_entries
-from coldbench.render import ABSENT, DECIMALS, print_frame, random_weights
+from coldbench.render import ABSENT, DECIMALS, RECORDS, print_frame, print_records, random_weights
 from coldbench.results import RANDOM, metric_name
 from coldbench.sampling import Restore
 
@@ -106,11 +105,8 @@ def _restore(entry: Entry | None, options: EvaluateOptions) -> Restore:
 
 def render(frame: pd.DataFrame, options: EvaluateOptions, style: str) -> str:
     """The measurement in one of ``tables.FORMATS``; CSV and JSON in full precision."""
-    if style == "json":
-        records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        return json.dumps(records, indent=1, allow_nan=False) + "\n"
-    if style == "csv":
-        return str(frame.to_csv(index=False))
+    if style in RECORDS:
+        return print_records(frame.astype(object).where(frame.notna(), None).to_dict("records"), style)
     first = frame.iloc[0]
     network = next(filter(None, frame.checkpoint_sha256), "")[:12]
     notes = [

@@ -57,10 +57,10 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[States]:
     lock = states.folder / "lock"
     descriptor = _lock(lock, folder)
     try:
-        _clear(folder, f"{TEMPORARY}*")
-        _clear(folder / "pictures", f"{TEMPORARY}*")
-        _clear(folder / EARLIER, f"{TEMPORARY}*")
-        _clear(states.folder, "*.pt" if fresh else f"{TEMPORARY}*")
+        for part in (folder, folder / "pictures", folder / EARLIER, states.folder):
+            _clear(part, f"{TEMPORARY}*")
+        if fresh:
+            _clear(states.folder, "*.pt")
         yield states
         for keeper in states.keepers:
             keeper.path.unlink(missing_ok=True)

@@ -107,6 +107,18 @@ class Prepared:
             "code": results.code_digest(),
         }
 
+    def run(self, label: str, keeper: Keeper, settings: Settings) -> Outcome:
+        """Measure, with a progress bar; there must be something to measure."""
+        assert self.measure is not None
+        with tqdm(total=self.images, desc=label, unit="img", disable=settings.quiet) as bar:
+
+            def watch(images: int) -> None:
+                bar.update(images)
+                if bar.n == bar.total:
+                    bar.set_postfix_str("intervals")  # that is what takes time then
+
+            return self.measure(watch, keeper)
+
 
 def prepare(entry: Entry, methods: Sequence[str], settings: Settings, store: ImageStore) -> Prepared:
     """Load all that these methods need; what is absent becomes a reason, what is wrong an error.
@@ -262,17 +274,6 @@ def progress_bar(label: str, *, quiet: bool) -> Callable[[int, int], None]:
             bars.pop().close()
 
     return progress
-
-
-def counting(bar: tqdm) -> Callable[[int], None]:
-    """What ``runner.measure`` watches with: when the last image is in, the bar says what takes time then."""
-
-    def watch(images: int) -> None:
-        bar.update(images)
-        if bar.n == bar.total:
-            bar.set_postfix_str("intervals")
-
-    return watch
 
 
 def _restorer(

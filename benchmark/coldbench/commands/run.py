@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 from torch import Tensor
-from tqdm import tqdm
 
 from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, counting, prepare, protocol_name
+from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
 from coldbench.commands.saving import save_row
 from coldbench.devices import device_name
 from coldbench.errors import BadInput, Missing
@@ -99,9 +98,9 @@ def check_measured(cells: Sequence[Cell]) -> None:
     """Whether anything was measured at all.
 
     Raises:
-        Missing: nothing was; says what the first cell lacked.
+        Missing: nothing was, and something was asked for; says what the first cell lacked.
     """
-    if all(cell.status == "missing" for cell in cells):
+    if cells and all(cell.status == "missing" for cell in cells):
         raise Missing(f"nothing could be measured: {cells[0].reason}")
 
 
@@ -115,9 +114,7 @@ def _measure_row(row: Row, item: Prepared, options: RunOptions, states: States) 
     ]
     if item.measure is None:
         return Measured(row, cells, {})
-    label = f"Table {row.table} {row.title}"
-    with tqdm(total=item.images, desc=label, unit="img", disable=options.quiet) as bar:
-        outcome = item.measure(counting(bar), states.keeper(row.stem, item.identity(options)))
+    outcome = item.run(f"Table {row.table} {row.title}", states.keeper(row.stem, item.identity(options)), options)
     if not options.quiet:
         click.echo(_profile(outcome, item.images), err=True)
     facts |= _measured_facts(item, outcome)

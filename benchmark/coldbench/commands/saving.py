@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from torch import Tensor
 
 from coldbench import results
 from coldbench.commands.output import EARLIER
 from coldbench.comparison import Comparison
 from coldbench.comparison import render as render_comparisons
-from coldbench.drift import Drift, Status, arithmetic, compare_records
+from coldbench.drift import Drift, Status, compare_records
 from coldbench.errors import BadInput
 from coldbench.files import short_digest, write_atomically, write_text
 from coldbench.render import render, save_picture
 from coldbench.results import METRICS, Cell
 from coldbench.tables import TABLES, Row
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def save_row(row: Row, cells: Sequence[Cell], gallery: Mapping[str, Tensor], output: Path) -> None:
@@ -92,9 +89,7 @@ def _alike(before: Sequence[Cell], now: Sequence[Cell]) -> bool:
 
 def _holds(drift: Drift) -> bool:
     """Whether a stored number is still there, or one that is as good."""
-    if drift.then is None or drift.now is None:
-        return drift.then is None
-    return drift.status == Status.SAME and arithmetic(drift.then) == arithmetic(drift.now)
+    return drift.status == Status.NEW or (drift.status == Status.SAME and drift.same_arithmetic)
 
 
 def _place(cell: Cell) -> tuple[int, int, int, str]:
