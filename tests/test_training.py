@@ -6,6 +6,7 @@ import dataclasses
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import pytest
 import torch
 
 from coldbench.datasets import mnist
+from coldbench.degradations.inpaint import Inpainting
 from coldbench.errors import BadInput
 from coldbench.images import array_source
 from coldbench.pixels import Pixels, decode
+from coldbench.randomness import training_seed
 from coldbench.registry import Entry
 from coldbench.training import Progress, Recipe, _Run, train
 from coldbench.transforms import TRANSFORMS
@@ -53,6 +56,20 @@ def test_a_stopped_run_goes_on_to_the_same_weights(digits: Pixels, tmp_path: Pat
     assert (resumed.step, resumed.loss) == (whole.step, whole.loss)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+
+
+def test_training_draws_nothing_that_an_evaluation_draws(digits: Pixels, tmp_path: Path, own_home: Path) -> None:
+    drawn: list[int] = []
+
+    class Recording(Inpainting):
+        def draw(self, indices: Sequence[int], seed: int) -> torch.Tensor | None:
+            drawn.append(seed)
+            return super().draw(indices, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("coldbench.degradations.inpaint.Inpainting", Recording)
+        run(digits, tmp_path / "state.pt")
+    assert set(drawn) == {training_seed(0)}
 
 
 def test_dropout_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -27,6 +27,19 @@ def image_rng(seed: int, purpose: str, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"), counter=index << 192))
 
 
+def training_seed(seed: int) -> int:
+    """The seed that a training run draws under: far above those that evaluations are given.
+
+    Training and evaluation share purposes (a degradation has one for each thing it draws), so under one seed a network
+    would be scored on noise, snow and holes that it had met in its training.
+
+    Args:
+        seed: of the recipe.
+    """
+    digest = hashlib.sha256(f"training/{seed}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1 | 1 << 62
+
+
 def normal_images(indices: Sequence[int], seed: int, purpose: str, shape: Sequence[int]) -> Tensor:
     """Standard normal numbers of ``shape`` for each image: float32 (B, *shape), on the CPU."""
     draws = [image_rng(seed, purpose, i).standard_normal(tuple(shape), dtype=np.float32) for i in indices]

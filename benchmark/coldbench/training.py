@@ -25,7 +25,7 @@ from coldbench.errors import BadInput
 from coldbench.files import write_atomically
 from coldbench.interrupts import interrupts_deferred
 from coldbench.pixels import Pixels
-from coldbench.randomness import image_rng, normal_images
+from coldbench.randomness import image_rng, normal_images, training_seed
 from coldbench.registry import Entry
 from coldbench.transforms import find_transform, to_model_range
 
@@ -53,7 +53,7 @@ class Recipe:
             they stand for, add up to images of no digit's proportions; means add up to the right ones.
         noise: std of white noise on the degraded images that the network sees, in units of [-1, 1]. A generator that
             starts from noise of this size then meets images of the kind it was trained on, all the way.
-        seed: of the initial weights, the batches and the severities.
+        seed: of the initial weights and of everything drawn at random, by way of ``randomness.training_seed``.
     """
 
     steps: int
@@ -169,7 +169,8 @@ class _Run:
     def __init__(self, entry: Entry, images: Pixels, device: torch.device) -> None:
         self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
         self.degradation: Degradation = build_degradation(entry).to(device)
-        torch.manual_seed(self.recipe.seed)
+        self.seed = training_seed(self.recipe.seed)
+        torch.manual_seed(self.seed)
         self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
@@ -185,7 +186,7 @@ class _Run:
         while self.step < self.recipe.steps:
             if self.step // per_epoch != epoch:
                 epoch = self.step // per_epoch
-                order = image_rng(self.recipe.seed, "epoch", epoch).permutation(self.images.count)
+                order = image_rng(self.seed, "epoch", epoch).permutation(self.images.count)
             start = self.step % per_epoch * self.recipe.images
             yield order[start : start + self.recipe.images]
 
@@ -193,10 +194,10 @@ class _Run:
         """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
         started = time.monotonic()
         self._set_learning_rate()
-        rng = image_rng(self.recipe.seed, "severity", self.step)
+        rng = image_rng(self.seed, "severity", self.step)
         t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
         # Dropout draws from torch's own generator: a resumed run must find it as an undisturbed one does.
-        torch.manual_seed(int(image_rng(self.recipe.seed, "dropout", self.step).integers(2**63)))
+        torch.manual_seed(int(image_rng(self.seed, "dropout", self.step).integers(2**63)))
         # A fresh draw each step: the step's images are keyed by their position in the whole run.
         first, size = self.step * len(batch), self.recipe.batch_size
         self.optimizer.zero_grad()
@@ -215,15 +216,14 @@ class _Run:
 
     def _loss(self, forward: Callable[..., Tensor], batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
         """Eq. 1 on one batch."""
-        seed = self.recipe.seed
-        x0 = to_model_range(self.images.batch(batch.tolist(), seed=seed, keys=positions).to(self.device))
-        context = self.degradation.draw(positions, seed)
+        x0 = to_model_range(self.images.batch(batch.tolist(), seed=self.seed, keys=positions).to(self.device))
+        context = self.degradation.draw(positions, self.seed)
         context = context if context is None else context.to(self.device)
         x_t = self.degradation.observe(self.degradation(x0, t + 1, context))
         if self.recipe.eight_bit:
             x_t = truncate_to_8_bit(x_t)
         if self.recipe.noise:
-            noise = normal_images(positions, seed, "input-noise", x_t.shape[1:])
+            noise = normal_images(positions, self.seed, "input-noise", x_t.shape[1:])
             x_t = x_t + self.recipe.noise * noise.to(self.device)
         error = self._predict(forward, x_t, t) - x0
         return error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()

@@ -19,6 +19,7 @@ from coldbench.errors import BadInput
 from coldbench.files import write_text
 from coldbench.images import joined
 from coldbench.pixels import Pixels
+from coldbench.randomness import training_seed
 from coldbench.registry import Entry, find_recipe, register_weights, user_registry
 from coldbench.render import GALLERY, save_picture
 from coldbench.runner import to_unit
@@ -140,7 +141,7 @@ def _draw_grid(entry: Entry, images: Pixels, progress: Progress, path: Path, dev
     degradation = build_degradation(entry).to(device)
     shown = range(min(GALLERY, images.count))
     x0 = to_model_range(images.batch(shown)).to(device)
-    context = degradation.draw(shown, Recipe.of(entry).seed)
+    context = degradation.draw(shown, training_seed(Recipe.of(entry).seed))
     context = context if context is None else context.to(device)
     x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
     restored = sample(Restorer(progress.model, device), degradation, x_T, context, improved_step)
