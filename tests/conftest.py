@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from coldbench import results
-from coldbench.paths import shipped
-from coldbench.results import Cell
+from coldbench.core.paths import shipped
+from coldbench.records import record as results
+from coldbench.records.record import Cell
 
 SHARED = Path(os.environ.get("COLDBENCH_SHARED", Path(__file__).parents[2] / "shared"))
 

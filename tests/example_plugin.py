@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from coldbench.degradations.base import Degradation
-from coldbench.images import ImageSource, array_source
+from coldbench.data.sources import ImageSource, array_source
+from coldbench.diffusion.degradations.base import Degradation
 from coldbench.metrics.features import FeatureSpace
 
 

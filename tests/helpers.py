@@ -12,9 +12,9 @@ from unittest import mock
 from torch import Tensor
 
 from coldbench.cli import entry_point
-from coldbench.images import ImageSource
-from coldbench.pixels import decode
-from coldbench.transforms import TRANSFORMS
+from coldbench.data.decoding import decode
+from coldbench.data.sources import ImageSource
+from coldbench.data.transforms import TRANSFORMS
 
 
 def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

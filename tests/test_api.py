@@ -19,9 +19,9 @@ from torch import Tensor
 
 import coldbench as public
 from coldbench.cli import main
-from coldbench.errors import BadInput, ColdbenchError, Missing
-from coldbench.images import array_source
-from coldbench.sampling import improved_step
+from coldbench.core.errors import BadInput, ColdbenchError, Missing
+from coldbench.data.sources import array_source
+from coldbench.diffusion.sampling import improved_step
 from tests.helpers import assert_one_clear_line, coldbench
 
 TESTS = Path(__file__).parent

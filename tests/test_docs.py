@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from coldbench.cli import main
-from coldbench.drift import TOLERANCES
-from coldbench.interval_coverage import Case, coverage
-from coldbench.render import render
-from coldbench.results import load
+from coldbench.metrics.coverage import Case, coverage
+from coldbench.records.drift import TOLERANCES
+from coldbench.records.formats import render
+from coldbench.records.record import load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -42,15 +42,15 @@ class Mutation:
 CHECK = ("coldbench", "check", "--quiet", "--table")
 MUTATIONS = [
     Mutation(
-        "s and s-1 swapped in Algorithm 2", "sampling.py",
+        "s and s-1 swapped in Algorithm 2", "diffusion/sampling.py",
         "return x - harsher + milder", "return x - milder + harsher", (*CHECK, "3"), "numbers did not pass",
     ),
     Mutation(
-        "time index shifted", "checkpoints.py",
+        "time index shifted", "diffusion/checkpoints.py",
         "torch.full((self.chunk,), s - 1,", "torch.full((self.chunk,), s,", (*CHECK, "3"), "numbers did not pass",
     ),
     Mutation(
-        "last batch dropped", "runner.py",
+        "last batch dropped", "evaluation/restoration.py",
         "range(first, count, batch_size)", "range(first, count - batch_size + 1, batch_size)",
         (*CHECK, "3"), "64 images were measured instead of 100",
     ),
@@ -75,20 +75,20 @@ MUTATIONS = [
         (*CHECK, "3"), "audit failed: the RMSE",
     ),
     Mutation(
-        "one wrong tap in the blur's kernel", "degradations/blur.py",
+        "one wrong tap in the blur's kernel", "diffusion/degradations/blur.py",
         "    return (weights / weights.sum()).double()",
         "    weights[0] *= 1.01\n    return weights.double() / weights.sum()",
         (*CHECK, "1"), "numbers did not pass",
     ),
     Mutation(
-        "circular instead of reflect padding", "degradations/blur.py",
+        "circular instead of reflect padding", "diffusion/degradations/blur.py",
         '0.35 + i / 100, "reflect")', '0.35 + i / 100, "circular")',
-        ("pytest", "-q", "tests/test_degradations.py", "-k", "blur"), "failed",
+        ("pytest", "-q", "tests/diffusion/test_degradations.py", "-k", "blur"), "failed",
     ),
     Mutation(
-        "images drawn by their place in the batch", "degradations/inpaint.py",
+        "images drawn by their place in the batch", "diffusion/degradations/inpaint.py",
         "for i in indices", "for i in range(len(indices))",
-        ("pytest", "-q", "tests/test_runner.py::test_batch_size_changes_no_result[mnist-inpaint-3]"), "failed",
+        ("pytest", "-q", "tests/evaluation/test_restoration.py::test_batch_size_changes_no_result[mnist-inpaint-3]"), "failed",
     ),
 ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """coldbench: evaluation and benchmarking of Cold Diffusion.
 
-The public functions are those of ``coldbench.api`` and ``coldbench.sampling.sample``; they are imported when first
-used, since torch takes seconds.
+The public functions are those of ``coldbench.api`` and ``sampling.sample``; they are imported when first used, since torch
+takes seconds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from coldbench.api import build_degradation, evaluate, load_model, open_images
-    from coldbench.sampling import sample
+    from coldbench.diffusion.sampling import sample
 
 __all__ = ["build_degradation", "evaluate", "load_model", "open_images", "sample"]
 
@@ -22,4 +22,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'coldbench' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module("coldbench.sampling" if name == "sample" else "coldbench.api"), name)
+    return getattr(
+        importlib.import_module("coldbench.diffusion.sampling" if name == "sample" else "coldbench.api"), name
+    )

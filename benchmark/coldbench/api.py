@@ -22,22 +22,22 @@ import pandas as pd
 import torch
 from torch import nn
 
-from coldbench import checkpoints
-from coldbench.datasets import open_source
-from coldbench.degradations.base import Degradation
-from coldbench.devices import choose_device, device_name
-from coldbench.errors import BadInput, Missing, foreign
-from coldbench.images import ImageSource
+from coldbench.core.devices import choose_device, device_name
+from coldbench.core.errors import BadInput, Missing, foreign
+from coldbench.core.paths import home
+from coldbench.data.cache import ImageStore, Watch
+from coldbench.data.datasets import open_source
+from coldbench.data.sources import ImageSource
+from coldbench.diffusion import checkpoints
+from coldbench.diffusion.catalog import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
+from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.protocols import Protocol, parse_name, stored_name
+from coldbench.evaluation.restoration import Task, check, check_count, measure
+from coldbench.evaluation.scores import Outcome
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
 from coldbench.metrics.frechet import few_images
-from coldbench.paths import home
-from coldbench.protocols import Protocol, parse_name, stored_name
-from coldbench.registry import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
-from coldbench.results import revision, versions
-from coldbench.runner import Task, check, check_count, measure
-from coldbench.sampling import Restore
-from coldbench.store import ImageStore, Watch
-from coldbench.tally import Outcome
+from coldbench.records.record import revision, versions
 
 PAPER = Protocol("paper")
 
@@ -146,13 +146,13 @@ def evaluate(
         channels: C, 1 or 3.
         methods: of ``degraded`` (x_T), ``sampled`` (Algorithm 2), ``direct`` (R(x_T, T)), ``naive`` (Algorithm 1).
         features: feature spaces of the Frechet distance; ``auto`` takes what is at hand, ``none`` none.
-        transform: of the images, a name in ``coldbench.transforms.TRANSFORMS``.
-        protocol: see ``coldbench.protocols``.
+        transform: of the images, a name in ``coldbench.data.transforms.TRANSFORMS``.
+        protocol: see ``coldbench.evaluation.protocols``.
         seed: of everything drawn at random.
         batch_size: images at a time; changes no result, if R treats images one by one.
         device: ``auto``, ``cpu`` or ``cuda``; where R and D compute.
-        workers: processes that decode images; see ``coldbench.pixels.decode``.
-        progress: see ``coldbench.store.ImageStore``.
+        workers: processes that decode images; see ``coldbench.data.decoding.decode``.
+        progress: see ``coldbench.data.cache.ImageStore``.
         watch: called after each restored batch with its number of images.
 
     Returns:

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import click
 
-from coldbench import results
 from coldbench.commands.output import States, claimed
 from coldbench.commands.run import RunOptions, check_measured, measure_rows, requested_rows
-from coldbench.drift import Drift, Status, compare_records, summary
-from coldbench.drift_report import junit, render
-from coldbench.errors import BadInput, CheckFailed, ColdbenchError, Missing
-from coldbench.files import short_digest, write_text
-from coldbench.paths import home, shipped
-from coldbench.protocols import parse_name
-from coldbench.registry import find_entry
-from coldbench.render import render as render_tables
-from coldbench.results import RANDOM, Cell
+from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
+from coldbench.core.files import short_digest, write_text
+from coldbench.core.paths import home, shipped
+from coldbench.diffusion.catalog import find_entry
+from coldbench.evaluation.protocols import parse_name
+from coldbench.records import record as results
+from coldbench.records.drift import Drift, Status, compare_records, summary
+from coldbench.records.drift_report import junit, render
+from coldbench.records.formats import render as render_tables
+from coldbench.records.record import RANDOM, Cell
 
 
 @dataclass(frozen=True, kw_only=True)

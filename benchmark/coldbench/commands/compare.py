@@ -10,18 +10,18 @@ from pathlib import Path
 import click
 from torch import Tensor
 
-from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
+from coldbench.commands.plan import Prepared, Settings, prepare, protocol_name
 from coldbench.commands.saving import save_comparison
-from coldbench.comparison import Comparison, Setting, Side
-from coldbench.devices import device_name
-from coldbench.errors import BadInput, Missing
-from coldbench.generation import GENERATORS
+from coldbench.core.devices import device_name
+from coldbench.core.errors import BadInput, Missing
+from coldbench.data.cache import ImageStore
+from coldbench.diffusion.catalog import did_you_mean, find_entry
+from coldbench.evaluation.generation import GENERATORS
+from coldbench.evaluation.scores import Outcome
 from coldbench.metrics.frechet import few_images
-from coldbench.registry import did_you_mean, find_entry
-from coldbench.store import ImageStore
-from coldbench.tally import Outcome
+from coldbench.records import record as results
+from coldbench.records.comparison import Comparison, Setting, Side
 
 #: What restores images, by the names of the paper's Figure 2 -> what the runner calls it.
 RESTORERS = {"degraded": "degraded", "direct": "direct", "naive": "naive", "improved": "sampled"}

@@ -11,14 +11,14 @@ from typing import Any
 import pandas as pd
 
 from coldbench import api
-from coldbench.commands.prepare import Settings, progress_bar, transform_of
-from coldbench.datasets import open_source
-from coldbench.errors import BadInput
-from coldbench.protocols import Protocol, find_protocol, stored_name
-from coldbench.registry import RESTORERS, Entry, load_entries
-from coldbench.render import ABSENT, DECIMALS, RECORDS, print_frame, print_records, random_weights
-from coldbench.results import RANDOM, metric_name
-from coldbench.sampling import Restore
+from coldbench.commands.plan import Settings, progress_bar, transform_of
+from coldbench.core.errors import BadInput
+from coldbench.data.datasets import open_source
+from coldbench.diffusion.catalog import RESTORERS, Entry, load_entries
+from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.protocols import Protocol, find_protocol, stored_name
+from coldbench.records.formats import ABSENT, DECIMALS, RECORDS, print_frame, print_records, random_weights
+from coldbench.records.record import RANDOM, metric_name
 
 
 @dataclass(frozen=True, kw_only=True)

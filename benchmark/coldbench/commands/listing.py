@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coldbench.registry import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, RESTORERS, Entry, load_entries
-from coldbench.tables import TABLES
+from coldbench.diffusion.catalog import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, RESTORERS, Entry, load_entries
+from coldbench.tables.tables import TABLES
 
 _REGISTRIES = {
     "degradations": DEGRADATIONS,
@@ -31,7 +31,7 @@ def listing(what: str) -> str:
     if what == "models":
         return "\n".join(_model_line(entry) for entry in load_entries().values())
     if what == "transforms":
-        from coldbench.transforms import TRANSFORMS
+        from coldbench.data.transforms import TRANSFORMS
 
         return "\n".join(f"{name:<12} {transform}" for name, transform in TRANSFORMS.items())
     return "\n".join(_REGISTRIES[what])

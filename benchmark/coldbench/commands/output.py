@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from coldbench.errors import BadInput
-from coldbench.files import TEMPORARY, short_digest
-from coldbench.resume import Keeper
+from coldbench.core.errors import BadInput
+from coldbench.core.files import TEMPORARY, short_digest
+from coldbench.evaluation.resume import Keeper
 
 #: Of a folder, where states are.
 STATES = ".resume"

@@ -10,18 +10,18 @@ from typing import Any
 import click
 from torch import Tensor
 
-from coldbench import results
 from coldbench.commands.output import States, claimed
-from coldbench.commands.prepare import Prepared, Settings, prepare, protocol_name
+from coldbench.commands.plan import Prepared, Settings, prepare, protocol_name
 from coldbench.commands.saving import save_row
-from coldbench.devices import device_name
-from coldbench.errors import BadInput, Missing
+from coldbench.core.devices import device_name
+from coldbench.core.errors import BadInput, Missing
+from coldbench.diffusion.catalog import find_entry
+from coldbench.evaluation.scores import Key, Outcome
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.metrics.frechet import few_images
-from coldbench.registry import find_entry
-from coldbench.results import Cell
-from coldbench.tables import OURS, Published, Row, published_numbers, select_rows
-from coldbench.tally import Key, Outcome
+from coldbench.records import record as results
+from coldbench.records.record import Cell
+from coldbench.tables.tables import OURS, Published, Row, published_numbers, select_rows
 
 
 @dataclass(frozen=True, kw_only=True)

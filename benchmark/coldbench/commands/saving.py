@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 from torch import Tensor
 
-from coldbench import results
 from coldbench.commands.output import EARLIER
-from coldbench.comparison import Comparison
-from coldbench.comparison import render as render_comparisons
-from coldbench.drift import Drift, Status, compare_records
-from coldbench.errors import BadInput
-from coldbench.files import short_digest, write_atomically, write_text
-from coldbench.render import render, save_picture
-from coldbench.results import METRICS, Cell
-from coldbench.tables import TABLES, Row
+from coldbench.core.errors import BadInput
+from coldbench.core.files import short_digest, write_atomically, write_text
+from coldbench.records import record as results
+from coldbench.records.comparison import Comparison
+from coldbench.records.comparison import render as render_comparisons
+from coldbench.records.drift import Drift, Status, compare_records
+from coldbench.records.formats import render, save_picture
+from coldbench.records.record import METRICS, Cell
+from coldbench.tables.tables import TABLES, Row
 
 
 def save_row(row: Row, cells: Sequence[Cell], gallery: Mapping[str, Tensor], output: Path) -> None:

@@ -10,24 +10,24 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from coldbench.checkpoints import Restorer, build_degradation, save_weights
-from coldbench.classifier import train_classifier
 from coldbench.commands.listing import listed
-from coldbench.commands.prepare import progress_bar
-from coldbench.devices import choose_device, device_name
-from coldbench.errors import BadInput
-from coldbench.files import write_text
-from coldbench.images import joined
-from coldbench.pixels import Pixels
-from coldbench.randomness import training_seed
-from coldbench.registry import Entry, find_recipe, register_weights, user_registry
-from coldbench.render import GALLERY, save_picture
-from coldbench.runner import to_unit
-from coldbench.sampling import improved_step, sample
-from coldbench.starts import fit_channel_means
-from coldbench.store import ImageStore
-from coldbench.training import Progress, Recipe, can_compile, train
-from coldbench.transforms import to_model_range
+from coldbench.commands.plan import progress_bar
+from coldbench.core.devices import choose_device, device_name
+from coldbench.core.errors import BadInput
+from coldbench.core.files import write_text
+from coldbench.core.randomness import training_seed
+from coldbench.data.cache import ImageStore
+from coldbench.data.decoding import Pixels
+from coldbench.data.sources import joined
+from coldbench.data.transforms import to_model_range
+from coldbench.diffusion.catalog import Entry, find_recipe, register_weights, user_registry
+from coldbench.diffusion.checkpoints import Restorer, build_degradation, save_weights
+from coldbench.diffusion.sampling import improved_step, sample
+from coldbench.diffusion.starts import fit_channel_means
+from coldbench.diffusion.training import Progress, Recipe, can_compile, train
+from coldbench.evaluation.restoration import to_unit
+from coldbench.metrics.classifier import train_classifier
+from coldbench.records.formats import GALLERY, save_picture
 
 
 @dataclass(frozen=True)

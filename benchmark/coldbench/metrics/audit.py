@@ -13,7 +13,7 @@ from skimage.metrics import mean_squared_error, structural_similarity
 from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from coldbench.errors import CheckFailed
+from coldbench.core.errors import CheckFailed
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.pixelwise import RMSE, SSIM
 

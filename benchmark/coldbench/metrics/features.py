@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.hub import get_dir
 
-from coldbench.checkpoints import load_network
-from coldbench.errors import BadInput, Missing
-from coldbench.files import sha256_of
-from coldbench.metrics.mnist_cnn import IMAGE_SIZE, features_of
-from coldbench.registry import find_entry
+from coldbench.core.errors import BadInput, Missing
+from coldbench.core.files import sha256_of
+from coldbench.diffusion.catalog import find_entry
+from coldbench.diffusion.checkpoints import load_network
+from coldbench.metrics.digits import IMAGE_SIZE, features_of
 
 #: The one feature space whose Frechet distance is called FID.
 FID_FEATURES = "inception-v3-compat"

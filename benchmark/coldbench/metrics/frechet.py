@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from coldbench.errors import BadInput
+from coldbench.core.errors import BadInput
 
 
 class FeatureStatistics:

@@ -1,0 +1,60 @@
+"""Files that are either there whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from coldbench.core.errors import BadInput, one_line
+
+#: How the names of unfinished files begin.
+TEMPORARY = ".coldbench-"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path`` and rename it into place.
+
+    Raises:
+        BadInput: the folder cannot be written, or the disk is full; an earlier ``path`` stays as it was.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except Exception as error:  # torch and safetensors have errors of their own for a full disk
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise BadInput(f"cannot write {path}: {reason}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically; see ``write_atomically``."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def short_digest(content: str | bytes) -> str:
+    """The first digits of its SHA-256, for the name of a file."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:12]

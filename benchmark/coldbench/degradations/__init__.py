@@ -1,1 +1,0 @@
-"""Degradations D(x, s): one module a family, each one line in ``coldbench.registry``."""

@@ -1,0 +1,325 @@
+"""Names: of networks, degradations, data sets, restorers and feature extractors, and of trained checkpoints.
+
+Everything is lazy: a name stands for ``module:attribute`` until somebody asks for it, so that listing names costs no
+import. Installed packages add their own names under the entry-point groups ``coldbench.networks``,
+``coldbench.degradations``, ``coldbench.datasets``, ``coldbench.restorers`` and ``coldbench.features``. Where a name is asked for, ``module:attribute`` itself will do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import json
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from coldbench.core.errors import BadInput
+from coldbench.core.files import write_text
+from coldbench.core.paths import home, shipped
+
+
+class Registry:
+    """A mapping from names to lazily imported objects.
+
+    Args:
+        kind: what the names stand for, in the singular, for messages; its plural names the entry-point group.
+        builtin: name -> ``module:attribute``.
+    """
+
+    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._builtin = dict(builtin)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._targets()))
+
+    def __getitem__(self, name: str) -> Any:
+        """The object behind ``name``, or behind ``module:attribute``.
+
+        Raises:
+            BadInput: unknown name (with the nearest known ones), or a plug-in that cannot be imported.
+        """
+        targets = self._targets()
+        if name not in targets and ":" not in name:
+            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}")
+        target = targets.get(name, name)
+        module, _, attribute = target.partition(":")
+        if target == name and "" not in sys.path:
+            sys.path.insert(0, "")  # modules of the working directory are found, as ``python -m`` finds them
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # a plug-in is somebody else's code, and may fail in any way
+            where = f"'{name}'" if target == name else f"'{name}' ({target})"
+            raise BadInput(f"{self.kind} {where} cannot be loaded: {type(error).__name__}: {error}") from error
+
+    def _targets(self) -> dict[str, str]:
+        targets = dict(self._builtin)
+        for plugin in importlib.metadata.entry_points(group=f"coldbench.{self.kind}s".replace(" ", "")):
+            if targets.get(plugin.name, plugin.value) != plugin.value:
+                raise BadInput(f"{self.kind} '{plugin.name}' is claimed by {targets[plugin.name]} and {plugin.value}")
+            targets[plugin.name] = plugin.value
+        return targets
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The tail of an error message: the closest known names, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(names)}"
+
+
+NETWORKS = Registry(
+    "network",
+    {
+        "convnext-unet": "coldbench.diffusion.networks.convnext_unet:ConvNextUnet",
+        "ddpm-unet": "coldbench.diffusion.networks.ddpm_unet:DdpmUnet",
+        "mnist-cnn": "coldbench.metrics.digits:MnistCnn",
+    },
+)
+DEGRADATIONS = Registry(
+    "degradation",
+    {
+        "blur": "coldbench.diffusion.degradations.blur:blur",
+        "inpaint": "coldbench.diffusion.degradations.inpaint:Inpainting",
+        "noise": "coldbench.diffusion.degradations.noise:GaussianNoise",
+        "snow": "coldbench.diffusion.degradations.snow:Snow",
+        "superres": "coldbench.diffusion.degradations.superres:super_resolution",
+    },
+)
+DATASETS = Registry(
+    "dataset",
+    {
+        "mnist": "coldbench.data.datasets:mnist",
+        "cifar10": "coldbench.data.datasets:cifar10",
+        "celeba": "coldbench.data.datasets:celeba",
+        "afhq": "coldbench.data.datasets:afhq",
+    },
+)
+#: Restoration models from outside; our own are the checkpoints of ``registry.toml``.
+RESTORERS = Registry("restorer", {})
+FEATURES = Registry(
+    "feature",
+    {
+        "inception-v3-compat": "coldbench.metrics.features:inception",
+        "mnist-cnn": "coldbench.metrics.features:mnist_cnn",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of business in ``registry.toml``: a checkpoint, what it restores, and how it was trained.
+
+    Attributes:
+        name: e.g. ``mnist-blur``.
+        dataset: a name in ``DATASETS``.
+        network: a name in ``NETWORKS`` under ``name``, and its arguments.
+        degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments; empty for a classifier.
+        training: the recipe, see ``coldbench.diffusion.training.Recipe``.
+        start: of a generator, what it starts from (``noise`` or ``channel-means``) under ``name``, and what was fitted
+            to the training images (see ``coldbench.diffusion.starts``); empty for everything else.
+        weights: the .safetensors file; it may be absent.
+        sha256: of that file; None where no weights are known.
+        notes: what is open about it.
+        transform: of the images at evaluation, a name in ``coldbench.data.transforms.TRANSFORMS``.
+        presets: name -> other values for keys of ``network``, ``degradation`` and ``training``.
+        preset: the one of these that the weights were trained by, if any.
+    """
+
+    name: str
+    dataset: str
+    network: dict[str, Any]
+    degradation: dict[str, Any]
+    training: dict[str, Any]
+    weights: Path
+    sha256: str | None = None
+    notes: str = ""
+    start: dict[str, Any] = field(default_factory=dict)
+    transform: str = "native"
+    presets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    preset: str = ""
+
+    @property
+    def channels(self) -> int:
+        """C of the images that its network takes.
+
+        Raises:
+            BadInput: the network does not say.
+        """
+        channels = self.network.get("channels")
+        if channels not in (1, 3):
+            raise BadInput(f"{self.name}: its network must have channels = 1 or 3, not {channels}")
+        return int(channels)
+
+    def with_preset(self, name: str) -> Entry:
+        """This entry with the values of one of its presets.
+
+        Raises:
+            BadInput: it has no such preset.
+        """
+        if name not in self.presets:
+            known = ", ".join(self.presets) or "none"
+            raise BadInput(f"{self.name} has no preset '{name}'; known: {known}")
+        changes: dict[str, Any] = {
+            part: {**getattr(self, part), **values} for part, values in self.presets[name].items()
+        }
+        return replace(self, preset=name, **changes)
+
+
+def load_entries() -> dict[str, Entry]:
+    """All known checkpoints: the shipped registry, then the user's own, whose weights win.
+
+    Raises:
+        BadInput: a registry file that cannot be read.
+    """
+    return {
+        name: entry.with_preset(entry.preset) if entry.preset else entry for name, entry in _written_entries().items()
+    }
+
+
+def _written_entries() -> dict[str, Entry]:
+    """As they stand in the registries: the recipe, even where the weights were made by a preset of it."""
+    paths = [shipped("models", "registry.toml"), *filter(Path.exists, [user_registry()])]
+    return {name: _entry(name, spec, path) for path in paths for name, spec in read_registry(path).items()}
+
+
+def find_recipe(name: str, preset: str | None = None) -> Entry:
+    """The checkpoint called ``name`` as it is to be trained.
+
+    Args:
+        name: of the checkpoint.
+        preset: train it otherwise, e.g. ``quick``.
+
+    Raises:
+        BadInput: no such checkpoint or preset.
+    """
+    find_entry(name)
+    entry = replace(_written_entries()[name], preset="")
+    return entry.with_preset(preset) if preset else entry
+
+
+def find_entry(name: str) -> Entry:
+    """The checkpoint called ``name``.
+
+    Raises:
+        BadInput: there is none.
+    """
+    entries = load_entries()
+    if name not in entries:
+        raise BadInput(f"unknown model '{name}'{did_you_mean(name, entries)}")
+    return entries[name]
+
+
+def user_registry() -> Path:
+    """The registry of the models that the user trained."""
+    return home() / "models" / "registry.toml"
+
+
+def read_registry(path: Path) -> dict[str, dict[str, Any]]:
+    """The tables of one registry file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"registry {path} cannot be read: {error}") from error
+
+
+def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
+    """Write ``entry`` with its new weights into the user's registry, replacing an earlier one of that name.
+
+    Of an entry trained by a preset, the recipe itself is written, and the preset's name: both can be trained again.
+    """
+    path = user_registry()
+    specs = read_registry(path) if path.exists() else {}
+    recipe = find_recipe(entry.name) if entry.preset else entry
+    optional = {
+        "start": entry.start,
+        "transform": "" if entry.transform == "native" else entry.transform,
+        "presets": recipe.presets,
+        "preset": entry.preset,
+        "notes": entry.notes,
+    }
+    specs[entry.name] = {
+        "dataset": entry.dataset,
+        "weights": str(weights.resolve()),
+        "sha256": sha256,
+        "network": recipe.network,
+        "degradation": recipe.degradation,
+        "training": recipe.training,
+        **{key: value for key, value in optional.items() if value},
+    }
+    write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
+
+
+#: The keys of an entry: their type, and whether an entry may do without.
+_KEYS: dict[str, tuple[type, bool]] = {
+    "dataset": (str, False),
+    "network": (dict, False),
+    "training": (dict, False),
+    "degradation": (dict, True),
+    "start": (dict, True),
+    "weights": (str, True),
+    "sha256": (str, True),
+    "notes": (str, True),
+    "transform": (str, True),
+    "presets": (dict, True),
+    "preset": (str, True),
+}
+#: Not ``start``, to which training adds what it fitted: a preset's part of it could not be told from the recipe's.
+_PRESET_PARTS = frozenset({"network", "degradation", "training"})
+
+
+def _entry(name: str, spec: Any, path: Path) -> Entry:
+    _check_entry(name, spec, path)
+    return Entry(
+        name=name,
+        dataset=spec["dataset"],
+        network=spec["network"],
+        degradation=spec.get("degradation", {}),
+        training=spec["training"],
+        weights=path.parent / spec.get("weights", f"{name}.safetensors"),
+        sha256=spec.get("sha256"),
+        notes=spec.get("notes", ""),
+        start=spec.get("start", {}),
+        transform=spec.get("transform", "native"),
+        presets=spec.get("presets", {}),
+        preset=spec.get("preset", ""),
+    )
+
+
+def _check_entry(name: str, spec: Any, path: Path) -> None:
+    """Raise ``BadInput`` unless the entry has the keys of ``_KEYS``, and its parts their names."""
+    where = f"registry {path}: entry '{name}'"
+    if not isinstance(spec, dict):
+        raise BadInput(f"{where} is not a table")
+    for key, (kind, optional) in _KEYS.items():
+        if key not in spec and not optional:
+            raise BadInput(f"{where} lacks '{key}'")
+        if key in spec and not isinstance(spec[key], kind):
+            raise BadInput(f"{where}: '{key}' must be a {'table' if kind is dict else 'string'}")
+    for key in spec.keys() - _KEYS.keys():
+        raise BadInput(f"{where} has an unknown key '{key}'")
+    for part in ("network", "degradation", "start"):
+        if spec.get(part) and not isinstance(spec[part].get("name"), str):
+            raise BadInput(f"{where}: '{part}' lacks its 'name'")
+    for preset, parts in spec.get("presets", {}).items():
+        tables = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
+        if not tables or not _PRESET_PARTS.issuperset(parts):
+            raise BadInput(f"{where}: preset '{preset}' may change {', '.join(sorted(_PRESET_PARTS))}, nothing else")
+    if spec.get("preset") and spec["preset"] not in spec.get("presets", {}):
+        raise BadInput(f"{where} has no preset '{spec['preset']}'")
+
+
+def _toml_table(spec: Mapping[str, Any]) -> str:
+    """Flat keys as ``key = value``, tables inline: JSON's strings, numbers, booleans and lists are TOML's."""
+    return "".join(f"{_toml_value(key)} = {_toml_value(value)}\n" for key, value in spec.items())
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml_value(key)} = {_toml_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False, default=str)

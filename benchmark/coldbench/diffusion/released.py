@@ -1,0 +1,237 @@
+"""Checkpoints of the released code: read safely, and turned into what our registry describes.
+
+A released ``model.pt`` is a dict with the parameters of the network (``model``) and their average (``ema``), which is
+what the paper evaluates; some also hold the degradation's own numbers, which tell what the network was trained on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from coldbench.core.errors import BadInput
+from coldbench.diffusion.degradations.blur import ROUTINES, gaussian_kernel
+from coldbench.diffusion.degradations.noise import cosine_schedule
+
+#: What wraps the network in the released files.
+_WRAPPERS = ("denoise_fn.", "defade_fn.")
+_KERNEL = re.compile(r"gaussian_kernels\.(\d+)\.weight")
+#: How far a stored buffer may be from ours: the average over a training run rounds it.
+_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a released checkpoint holds.
+
+    Attributes:
+        weights: the averaged network, under its own parameter names.
+        kernels: of a blur, (T, k, k); None for other degradations.
+        alphas_cumprod: of a noise schedule, (T,); None for other degradations.
+    """
+
+    weights: Mapping[str, Tensor]
+    kernels: Tensor | None
+    alphas_cumprod: Tensor | None
+
+
+def read_released(path: Path) -> Released:
+    """Read a released ``model.pt`` without running any code that may be in it.
+
+    Raises:
+        BadInput: no such file, damaged, or no released checkpoint.
+    """
+    tensors = _read_ema(path)
+    weights = {
+        name.removeprefix(wrapper): tensor
+        for name, tensor in tensors.items()
+        for wrapper in _WRAPPERS
+        if name.startswith(wrapper)
+    }
+    if not weights:
+        raise BadInput(f"{path} holds no network under {' or '.join(_WRAPPERS)}")
+    rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(_WRAPPERS)}
+    kernels = _take_kernels(rest)
+    schedule = _take_schedule(rest)
+    if rest:
+        raise BadInput(f"{path} holds what belongs to no degradation of ours: {', '.join(sorted(rest))}")
+    return Released(weights, kernels, schedule)
+
+
+def _read_ema(path: Path) -> dict[str, Tensor]:
+    """The averaged parameters and the buffers, as float32, without DataParallel's prefixes."""
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
+        tensors = {_without_module(name): tensor.float() for name, tensor in state.items()}
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # damaged archives and foreign pickles fail in many ways
+        raise BadInput(f"{path} is no released checkpoint: it lacks a readable 'ema' state dict") from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise BadInput(f"{path} is damaged: {name} is not finite")
+    return tensors
+
+
+def _take_kernels(rest: dict[str, Tensor]) -> Tensor | None:
+    """The blur kernels out of the buffers, (T, k, k): (C, 1, k, k) each, the same for every channel."""
+    found = {int(match[1]): rest.pop(name) for name in list(rest) if (match := _KERNEL.fullmatch(name))}
+    if not found:
+        return None
+    shapes = {kernel.shape for kernel in found.values()}
+    shape = next(iter(shapes))
+    if set(found) != set(range(len(found))) or len(shapes) > 1 or len(shape) != 4 or shape[2] != shape[3]:
+        raise BadInput("the file's blur kernels are not (C, 1, k, k) each, of one size and numbered from 0 on")
+    stacked = torch.stack([found[i] for i in range(len(found))])
+    if (stacked - stacked[:, :1]).abs().max() > _TOLERANCE:
+        raise BadInput("the file's blur kernels differ from channel to channel")
+    return stacked[:, 0, 0]
+
+
+def _take_schedule(rest: dict[str, Tensor]) -> Tensor | None:
+    """The noise schedule out of the buffers, (T,), if the buffers that repeat it agree."""
+    schedule = rest.pop("alphas_cumprod", None)
+    if schedule is None:
+        return None
+    for name, expected in (
+        ("sqrt_alphas_cumprod", schedule.sqrt()),
+        ("sqrt_one_minus_alphas_cumprod", (1 - schedule).sqrt()),
+    ):
+        buffer = rest.pop(name, expected)
+        if buffer.shape != expected.shape or not (buffer - expected).abs().max() < _TOLERANCE:
+            raise BadInput(f"the file's {name} is not that of its alphas_cumprod")
+    return schedule
+
+
+def _without_module(name: str) -> str:
+    """Names as they are without DataParallel, wherever it was put."""
+    return ".".join(part for part in name.split(".") if part != "module")
+
+
+def infer_network(weights: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:
+    """The registry's description of the network that these parameters belong to.
+
+    Raises:
+        BadInput: neither of the paper's networks.
+    """
+    try:
+        if "final_conv.1.weight" in weights:
+            return _convnext_unet(weights)
+        if "conv_in.weight" in weights:
+            return _ddpm_unet(weights, image_size)
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise BadInput(f"the parameters are incomplete: {error}") from error
+    raise BadInput("the parameters are those of neither of the paper's networks")
+
+
+def _convnext_unet(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    dim = len(weights["time_mlp.3.weight"])
+    widths = [len(weights[f"downs.{level}.0.net.3.weight"]) for level in range(_count(weights, "downs"))]
+    return {
+        "name": "convnext-unet",
+        "dim": dim,
+        "dim_mults": [width // dim for width in widths],
+        "channels": len(weights["final_conv.1.weight"]),
+    }
+
+
+def _ddpm_unet(weights: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:
+    dim = len(weights["conv_in.weight"])
+    levels = range(_count(weights, "down"))
+    return {
+        "name": "ddpm-unet",
+        "image_size": image_size,
+        "dim": dim,
+        "dim_mults": [len(weights[f"down.{level}.block.0.conv1.weight"]) // dim for level in levels],
+        "blocks": _count(weights, "down.0.block"),
+        "attention": [image_size >> level for level in levels if f"down.{level}.attn.0.q.weight" in weights],
+        "channels": len(weights["conv_out.weight"]),
+    }
+
+
+def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
+    """How many numbered parts there are under a prefix."""
+    numbers = {name[len(prefix) + 1 :].split(".")[0] for name in weights if name.startswith(f"{prefix}.")}
+    return len(numbers)
+
+
+def infer_degradation(released: Released, like: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file tells of its degradation: settings to put in the place of ``like``'s.
+
+    A noise schedule tells T; blur kernels tell T, their size, and routine and std if ours has such a blur. Padding
+    leaves no trace in a kernel: of two routines that differ in it alone, ``like``'s counts, or else the circular one.
+
+    Args:
+        released: the file.
+        like: the degradation of a similar model, with its ``name``.
+    """
+    if released.alphas_cumprod is not None and like.get("name") == "noise":
+        return {"timesteps": len(released.alphas_cumprod)}
+    if released.kernels is None or like.get("name") != "blur":
+        return {}
+    steps, taps = released.kernels.shape[:2]
+    for routine in dict.fromkeys([str(like.get("routine")), *ROUTINES]):
+        for std in (like.get("std", 0.0), *_stds(released.kernels)):
+            if routine in ROUTINES and _difference(released.kernels, routine, std).max() < _TOLERANCE:
+                return {"timesteps": steps, "kernel_size": taps, "routine": routine, "std": std}
+    return {"timesteps": steps, "kernel_size": taps}
+
+
+def _stds(kernels: Tensor) -> tuple[float, float]:
+    """What ``std`` would be, to four digits, if it were that of every kernel, or its growth rate."""
+    centre = kernels.shape[1] // 2
+    ratios = (kernels[:, centre, centre + 1] / kernels[:, centre, centre]).double()
+    stds = (-0.5 / ratios.log()).sqrt()
+    growth = float(stds[-1].log()) / max(len(stds) - 1, 1)
+    return float(f"{float(stds[0]):.4g}"), float(f"{growth:.4g}")
+
+
+def _difference(kernels: Tensor, routine: str, std: float) -> Tensor:
+    """Of each step's kernel from that of a routine, at its worst: (T,)."""
+    schedule, _ = ROUTINES[routine]
+    try:
+        lines = [gaussian_kernel(kernels.shape[1], schedule(i, std)) for i in range(len(kernels))]
+    except (ZeroDivisionError, OverflowError):
+        return torch.full((len(kernels),), torch.inf)
+    ours = torch.stack([torch.outer(line, line) for line in lines])
+    return (ours - kernels).abs().amax(dim=(1, 2)).nan_to_num(torch.inf)
+
+
+def check_degradation(released: Released, degradation: Mapping[str, Any]) -> None:
+    """Whether the numbers in the file are those of this degradation, as far as the file tells.
+
+    Raises:
+        BadInput: they are not; says what differs.
+    """
+    name, timesteps = degradation.get("name"), degradation.get("timesteps")
+    if released.kernels is not None:
+        _check_blur(released.kernels, degradation)
+    elif name == "blur":
+        raise BadInput("the file has no blur kernels, so it was not trained to deblur")
+    if released.alphas_cumprod is not None:
+        if name != "noise":
+            raise BadInput(f"the file has a noise schedule of {len(released.alphas_cumprod)} steps, and is no {name}")
+        if len(released.alphas_cumprod) != timesteps:
+            raise BadInput(f"the file's noise schedule has {len(released.alphas_cumprod)} steps, not {timesteps}")
+        difference = (released.alphas_cumprod - cosine_schedule(len(released.alphas_cumprod))).abs().max()
+        if difference > _TOLERANCE:
+            raise BadInput(f"the file's noise schedule differs from the cosine's by {difference:.1e}")
+
+
+def _check_blur(kernels: Tensor, degradation: Mapping[str, Any]) -> None:
+    steps, size = kernels.shape[:2]
+    if degradation.get("name") != "blur" or degradation.get("timesteps") != steps:
+        raise BadInput(f"the file has {steps} blur kernels of {size} taps: it restores a blur of {steps} steps")
+    taps = degradation.get("kernel_size", 11)
+    if taps != size:
+        raise BadInput(f"the file's blur kernels have {size} taps, not {taps}")
+    difference = _difference(kernels, degradation["routine"], degradation.get("std", 0.0))
+    if difference.max() > _TOLERANCE:
+        worst = int(difference.argmax())
+        raise BadInput(f"the file's blur kernel of step {worst} differs from ours by {difference[worst]:.1e}")

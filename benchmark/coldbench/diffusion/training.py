@@ -1,0 +1,287 @@
+"""Training: min over theta of E || R_theta(D(x, t), t) - x ||_1, Equation 1 of the paper.
+
+A run depends on its recipe alone: batches and severities are drawn from generators keyed by (seed, purpose, number),
+so a run that was killed and resumed sees the same images as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from coldbench.core.errors import BadInput
+from coldbench.core.files import write_atomically
+from coldbench.core.interrupts import interrupts_deferred
+from coldbench.core.randomness import image_rng, normal_images, training_seed
+from coldbench.data.decoding import Pixels
+from coldbench.data.transforms import find_transform, to_model_range
+from coldbench.diffusion.catalog import Entry
+from coldbench.diffusion.checkpoints import build_degradation, build_network
+from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a checkpoint is trained, as its registry entry says.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: images that go through the network at a time.
+        accumulate: batches a step, whose gradients are averaged.
+        lr: Adam's learning rate at the start.
+        schedule: ``cosine``, along a half cosine to zero, or ``constant``.
+        ema: decay of the averaged weights, which are what is kept.
+        ema_every: steps between two updates of the average.
+        ema_start: while fewer steps than this are done, the average is a plain copy.
+        augmentation: of the training images, a name in ``coldbench.data.transforms.TRANSFORMS``.
+        dtype: of the network's arithmetic, ``float32`` or ``bfloat16`` (autocast). bfloat16 wipes out what a blurred
+            image still holds.
+        eight_bit: degraded images are truncated to the 256 grey levels of a file before the network sees them, as the
+            paper trains its blur generators (PROTOCOL 2.1, *discrete*).
+        loss: ``l1``, Equation 1, or ``l2``, the squared error. Where nothing can be seen, the best guess is the median
+            image for l1 and the mean image for l2. Iterated from a constant image, medians, which are darker than what
+            they stand for, add up to images of no digit's proportions; means add up to the right ones.
+        noise: std of white noise on the degraded images that the network sees, in units of [-1, 1]. A generator that
+            starts from noise of this size then meets images of the kind it was trained on, all the way.
+        seed: of the initial weights and of everything drawn at random, by way of ``randomness.training_seed``.
+    """
+
+    steps: int
+    batch_size: int = 32
+    accumulate: int = 1
+    lr: float = 1e-3
+    schedule: str = "cosine"
+    ema: float = 0.999
+    ema_every: int = 1
+    ema_start: int = 0
+    augmentation: str = "native"
+    dtype: str = "float32"
+    loss: str = "l1"
+    eight_bit: bool = False
+    noise: float = 0.0
+    seed: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry) -> Recipe:
+        """The recipe of a registry entry.
+
+        Raises:
+            BadInput: it has a key that a recipe does not, lacks its steps, or a value is out of range.
+        """
+        unknown = set(entry.training) - {f.name for f in fields(cls)}
+        if unknown:
+            raise BadInput(f"recipe of {entry.name} has unknown keys: {', '.join(sorted(unknown))}")
+        try:
+            return cls(**entry.training)
+        except TypeError as error:
+            raise BadInput(f"recipe of {entry.name}: {error}") from error
+
+    def __post_init__(self) -> None:
+        whole = (self.steps, self.batch_size, self.accumulate, self.ema_every, self.ema_start, self.seed)
+        if not all(isinstance(number, int) for number in whole):
+            raise BadInput(f"this recipe cannot be trained, a count is no whole number: {self}")
+        in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1
+        in_range = in_range and self.noise >= 0 and self.seed >= 0 and self.accumulate >= 1
+        in_range = in_range and self.ema_every >= 1 and self.ema_start >= 0
+        named = self.dtype in ("float32", "bfloat16") and self.loss in ("l1", "l2")
+        if not in_range or not named or self.schedule not in ("cosine", "constant"):
+            raise BadInput(f"this recipe cannot be trained: {self}")
+        find_transform(self.augmentation)
+
+    @property
+    def images(self) -> int:
+        """Images a step."""
+        return self.batch_size * self.accumulate
+
+
+@dataclass
+class Progress:
+    """Where a run stands: handed to ``watch`` after every step."""
+
+    step: int
+    loss: float
+    seconds: float
+    model: nn.Module = field(repr=False)
+
+
+def train(
+    entry: Entry,
+    images: Pixels,
+    state_file: Path,
+    *,
+    device: torch.device,
+    compile_network: bool,
+    watch: Callable[[Progress], None],
+    save_every: float = 180.0,
+) -> Progress:
+    """Train ``entry``'s network; go on from ``state_file`` if a run of the same recipe was stopped there.
+
+    Args:
+        entry: network, degradation and recipe.
+        images: training images, with the recipe's augmentation.
+        state_file: everything a resumed run needs, rewritten as it goes.
+        device: where to train.
+        compile_network: fuse the network with torch.compile; needs a C++ compiler on a CPU.
+        watch: called after each step with the averaged network.
+        save_every: seconds between two writes of the state; Ctrl-C writes it too, at the end of the step.
+
+    Returns:
+        The end of the run, with the averaged network and the mean loss of its last hundred steps.
+
+    Raises:
+        BadInput: the state is of another recipe, or corrupt.
+    """
+    run = _Run(entry, images, device)
+    run.load(state_file)
+    forward = torch.compile(run.network) if compile_network else run.network
+    saved = time.monotonic()
+    with interrupts_deferred("step") as interrupted:
+        for batch in run.remaining_batches():
+            run.update(forward, batch)
+            watch(run.progress())
+            done = run.step == run.recipe.steps
+            if done or interrupted() or time.monotonic() - saved > save_every:
+                run.save(state_file)
+                saved = time.monotonic()
+            if interrupted():
+                raise KeyboardInterrupt
+    return run.progress()
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether torch.compile has what it needs: on a CPU, a C++ compiler."""
+    return device.type == "cuda" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+
+
+class _Run:
+    """Network, its average, optimiser and the count of steps done."""
+
+    def __init__(self, entry: Entry, images: Pixels, device: torch.device) -> None:
+        self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
+        self.degradation: Degradation = build_degradation(entry).to(device)
+        self.seed = training_seed(self.recipe.seed)
+        torch.manual_seed(self.seed)
+        self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
+        self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
+        self.images = images
+        self.step, self.seconds, self.losses = 0, 0.0, [math.nan]
+
+    def remaining_batches(self) -> Iterator[np.ndarray]:
+        """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""
+        per_epoch = self.images.count // self.recipe.images
+        if per_epoch == 0:
+            raise BadInput(f"{self.images.count} images are fewer than a step's {self.recipe.images}")
+        epoch, order = -1, np.arange(0)
+        while self.step < self.recipe.steps:
+            if self.step // per_epoch != epoch:
+                epoch = self.step // per_epoch
+                order = image_rng(self.seed, "epoch", epoch).permutation(self.images.count)
+            start = self.step % per_epoch * self.recipe.images
+            yield order[start : start + self.recipe.images]
+
+    def update(self, forward: Callable[..., Tensor], batch: np.ndarray) -> None:
+        """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
+        started = time.monotonic()
+        self._set_learning_rate()
+        rng = image_rng(self.seed, "severity", self.step)
+        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
+        # Dropout draws from torch's own generator: a resumed run must find it as an undisturbed one does.
+        torch.manual_seed(int(image_rng(self.seed, "dropout", self.step).integers(2**63)))
+        # A fresh draw each step: the step's images are keyed by their position in the whole run.
+        first, size = self.step * len(batch), self.recipe.batch_size
+        self.optimizer.zero_grad()
+        losses = []
+        for start in range(0, len(batch), size):
+            part = slice(start, start + size)
+            positions = range(first + start, first + start + size)
+            loss = self._loss(forward, batch[part], t[part].to(self.device), positions)
+            (loss / self.recipe.accumulate).backward()
+            losses.append(loss.item())
+        self.optimizer.step()
+        self._average()
+        self.losses = [*self.losses[-99:], float(np.mean(losses))]
+        self.step += 1
+        self.seconds += time.monotonic() - started
+
+    def _loss(self, forward: Callable[..., Tensor], batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
+        """Eq. 1 on one batch."""
+        x0 = to_model_range(self.images.batch(batch.tolist(), seed=self.seed, keys=positions).to(self.device))
+        context = self.degradation.draw(positions, self.seed)
+        context = context if context is None else context.to(self.device)
+        x_t = self.degradation.observe(self.degradation(x0, t + 1, context))
+        if self.recipe.eight_bit:
+            x_t = truncate_to_8_bit(x_t)
+        if self.recipe.noise:
+            noise = normal_images(positions, self.seed, "input-noise", x_t.shape[1:])
+            x_t = x_t + self.recipe.noise * noise.to(self.device)
+        error = self._predict(forward, x_t, t) - x0
+        return error.abs().mean() if self.recipe.loss == "l1" else error.square().mean()
+
+    def _average(self) -> None:
+        """Take the network into its average, as the recipe says (PROTOCOL 4)."""
+        if self.step % self.recipe.ema_every:
+            return
+        if self.step < self.recipe.ema_start:
+            self.average.n_averaged.zero_()  # the first update is a copy
+        self.average.update_parameters(self.network)
+
+    def progress(self) -> Progress:
+        return Progress(self.step, float(np.nanmean(self.losses)), self.seconds, self.average.module)
+
+    def save(self, path: Path) -> None:
+        """Everything a resumed run needs, written atomically."""
+        state = {
+            "identity": self._identity(),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "losses": self.losses,
+        }
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+    def load(self, path: Path) -> None:
+        """Take up the state at ``path``, if there is one."""
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+            identity = state["identity"]
+        except Exception as error:  # a damaged pickle or archive fails in many ways
+            raise BadInput(f"{path} is damaged; delete it to start afresh") from error
+        if identity != self._identity():
+            raise BadInput(
+                f"{path} belongs to another recipe or data set of {self.entry.name}; delete it to start afresh"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+
+    def _identity(self) -> dict[str, Any]:
+        entry = self.entry
+        recipe = {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
+        return {**recipe, "data": self.data}
+
+    def _set_learning_rate(self) -> None:
+        if self.recipe.schedule == "constant":
+            return
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.recipe.steps))
+
+    def _predict(self, forward: Callable[..., Tensor], x_t: Tensor, t: Tensor) -> Tensor:
+        reduced = self.recipe.dtype != "float32"
+        with torch.autocast(self.device.type, getattr(torch, self.recipe.dtype), enabled=reduced):
+            return forward(x_t.contiguous(memory_format=torch.channels_last), t).float()

@@ -1,0 +1,210 @@
+"""Every row of every table runs on a tree in the layout of its data set, with small networks of random weights."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from coldbench.core.errors import Missing
+from coldbench.data.datasets import afhq, celeba, cifar10
+from coldbench.data.sources import image_files
+from coldbench.data.transforms import TRANSFORMS
+from coldbench.diffusion.catalog import find_entry, find_recipe, load_entries, register_weights
+from coldbench.diffusion.checkpoints import build_degradation, build_network
+from coldbench.diffusion.training import Recipe
+from coldbench.tables.tables import TABLES
+from tests.helpers import assert_one_clear_line, coldbench
+
+ROWS = [row for table in TABLES.values() for row in table.rows]
+#: Sizes, modes and suffixes that a folder of photographs may hold.
+KINDS = [((131, 128), "RGB", "png"), ((128, 150), "L", "png"), ((97, 97), "RGBA", "png"), ((260, 140), "RGB", "jpg")]
+
+
+@pytest.fixture(scope="module")
+def photographs(shared: Path) -> np.ndarray:
+    """Real images, uint8 (1017, 32, 32, 3)."""
+    with np.load(shared / "data" / "cifar10" / "test_first1017.npz") as archive:
+        images: np.ndarray = archive["images"]
+    return images
+
+
+@pytest.fixture(scope="module")
+def tree(photographs: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with all four sets."""
+    root = tmp_path_factory.mktemp("data")
+    pictures = map(Image.fromarray, photographs)
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    digits = np.random.default_rng(0).integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    header = np.array([0x803, 30, 28, 28], ">i4").tobytes()
+    (raw / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + digits.tobytes()))
+    for split in ("train", "test"):
+        fill(root / "cifar10" / split, pictures, ["bird", "ship"], 6, [((32, 32), "RGB", "png")])
+    fill(root / "celeba-hq", pictures, ["."], 80, KINDS)
+    fill(root / "afhq" / "train", pictures, ["cat", "dog", "wild"], 8, KINDS)
+    return root
+
+
+def fill(root: Path, pictures: Iterator[Image.Image], classes: list[str], each: int, kinds: list[tuple]) -> None:
+    numbers = count()
+    for name in classes:
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for _ in range(each):
+            number = next(numbers)
+            size, mode, suffix = kinds[number % len(kinds)]
+            path = root / name / f"{number}.{suffix}"
+            next(pictures).resize(size, Image.Resampling.BICUBIC).convert(mode).save(path)
+
+
+@pytest.fixture
+def small_networks(own_registry: Path) -> None:
+    """The paper's rows with four steps and a network of 28,000 parameters, and no weights."""
+    lines = []
+    for row in dict.fromkeys(row.checkpoint for row in ROWS):
+        entry = find_entry(row)
+        network = {"name": "convnext-unet", "dim": 8, "dim_mults": [1, 2], "channels": entry.network["channels"]}
+        degradation = entry.degradation | {"timesteps": min(entry.degradation["timesteps"], 4)}
+        start = {"name": entry.start["name"]} if entry.start else None
+        parts = {"network": network, "degradation": degradation, "training": {"steps": 1}, "start": start}
+        lines.append(f'["{row}"]\ndataset = "{entry.dataset}"')
+        lines += [f"{key} = {toml(value)}" for key, value in parts.items() if value]
+    own_registry.write_text("\n".join(lines))
+
+
+def toml(table: dict[str, object]) -> str:
+    return "{ " + ", ".join(f"{key} = {json.dumps(value)}" for key, value in table.items()) + " }"
+
+
+def run_all(tree: Path, out: Path, *arguments: str) -> list[dict]:
+    done = coldbench(
+        *("run", "--table", "all", "--data-root", tree, "--output", out, "--images", "6", "--format", "json"),
+        *("--features", "tests.example_plugin:mean_colours", *arguments),
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_every_row_runs_with_random_weights_where_they_are_allowed(tree: Path, tmp_path: Path) -> None:
+    cells = run_all(tree, tmp_path, "--allow-random-weights")
+    measured = {(c["table"], c["checkpoint"], c["method"]) for c in cells if c["status"] == "measured"}
+    assert measured == {(row.table, row.checkpoint, method) for row in ROWS for method in row.methods}
+    assert {c["metric"] for c in cells if c["status"] == "missing"} == {"FID"}
+    networked = [c for c in cells if c["status"] == "measured" and c["method"] != "degraded"]
+    assert {c["checkpoint_sha256"] for c in networked} == {"random"}
+    assert all(np.isfinite(c["value"]) for c in networked)
+    assert {c["data"] for c in cells} >= {"MNIST", "CIFAR-10", "CelebA", "AFHQ training images"}
+    for row in ROWS:
+        assert (tmp_path / "pictures" / f"{row.stem}.png").exists()
+        table = (tmp_path / f"table-{row.table}.md").read_text()
+        assert f"{row.checkpoint} has random weights: its numbers mean nothing" in table
+
+
+@pytest.mark.usefixtures("small_networks")
+def test_without_the_flag_no_random_network_scores(tree: Path, tmp_path: Path) -> None:
+    cells = run_all(tree, tmp_path)
+    assert {c["method"] for c in cells if c["status"] == "measured"} == {"degraded"}
+    refused = {(c["checkpoint"], c["reason"]) for c in cells if c["method"] != "degraded"}
+    assert refused == {
+        (row.checkpoint, f"no weights for {row.checkpoint}: coldbench train {row.checkpoint}") for row in ROWS
+    }
+    command = ("run", "--table", "5", "--rows", "afhq", "--data-root", tree, "--output", tmp_path)
+    done = coldbench(*command, "--quiet")
+    assert done.returncode == 3
+    assert (
+        done.stderr == "coldbench: nothing could be measured: no weights for afhq-noise: coldbench train afhq-noise\n"
+    )
+    compare = coldbench(
+        "compare", "naive", "direct", "--model", "cifar10-blur", "--data-root", tree, "--images", "6", "--quiet"
+    )
+    assert_one_clear_line(compare, 3, "no weights for cifar10-blur")
+
+
+def test_the_split_of_celeba_is_by_sorted_name(tree: Path) -> None:
+    files = [file.name for file in image_files(tree / "celeba-hq")]
+    assert files == sorted(files)
+    train, test = celeba(tree, train=True), celeba(tree)
+    assert (train.count, test.count) == (72, 8)
+    assert [Path(test.read(i).filename).name for i in range(8)] == files[72:]
+    assert Path(train.read(71).filename).name == files[71]
+    assert train.digest != test.digest
+
+
+@pytest.mark.parametrize(("images", "training"), [(10, 9), (11, 10), (30_000, 27_000)])
+def test_nine_tenths_train(images: int, training: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the released script counts: those with index < 0.9 N (PROTOCOL 5.1)."""
+    names = [tmp_path / f"{i}.png" for i in range(images)]
+    assert sum(i < 0.9 * images for i in range(images)) == training
+    monkeypatch.setattr("coldbench.data.datasets.image_files", lambda folder: names)
+    monkeypatch.setattr("coldbench.data.datasets.files_source", lambda name, root, files: len(files))
+    assert celeba(tmp_path, train=True) == training
+
+
+def test_a_split_that_exists_is_taken_as_it_is(photographs: np.ndarray, tmp_path: Path) -> None:
+    pictures = map(Image.fromarray, photographs)
+    for split, number in (("train", 5), ("test", 3)):
+        fill(tmp_path / "celeba-hq" / split, pictures, ["."], number, KINDS)
+        fill(tmp_path / "afhq" / split, pictures, ["cat"], number, KINDS)
+        fill(tmp_path / "cifar10" / split, pictures, ["cat"], number, KINDS)
+    for dataset in (celeba, afhq, cifar10):
+        assert (dataset(tmp_path, train=True).count, dataset(tmp_path).count) == (5, 3)
+
+
+def test_half_a_split_is_not_split_again(photographs: np.ndarray, tmp_path: Path) -> None:
+    """Or training images would be tested on."""
+    fill(tmp_path / "celeba-hq" / "train", map(Image.fromarray, photographs), ["."], 20, KINDS)
+    assert celeba(tmp_path, train=True).count == 20
+    with pytest.raises(Missing, match=r"celeba-hq.test"):
+        celeba(tmp_path)
+
+
+@pytest.mark.parametrize("dataset", [celeba, afhq, cifar10])
+def test_an_absent_set_names_the_command(dataset: object, tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="coldbench fetch"):
+        dataset(tmp_path)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.table}-{row.checkpoint}")
+def test_every_row_has_its_degradation_network_recipe_and_presets(row: object) -> None:
+    entry = find_entry(row.checkpoint)  # type: ignore[attr-defined]
+    for variant in (entry, *(entry.with_preset(name) for name in entry.presets)):
+        recipe = Recipe.of(variant)
+        assert recipe.augmentation in TRANSFORMS
+        build_network(variant)
+    assert build_degradation(entry).timesteps == entry.degradation["timesteps"]
+    if entry.dataset != "mnist":
+        paper = Recipe.of(entry)
+        assert (paper.lr, paper.ema, paper.accumulate, paper.schedule) == (2e-5, 0.995, 2, "constant")
+        assert "quick" in entry.presets
+
+
+def test_weights_of_a_preset_do_not_take_the_recipe_s_place(tmp_path: Path) -> None:
+    quick = find_recipe("cifar10-blur", "quick")
+    register_weights(quick, tmp_path / "w.safetensors", "0" * 64)
+    assert find_entry("cifar10-blur").network == quick.network
+    assert find_recipe("cifar10-blur").training["steps"] == 700_000
+    assert find_recipe("cifar10-blur", "quick").training == quick.training
+    assert load_entries()["cifar10-blur"].sha256 == "0" * 64
+
+
+def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_registry: Path, tmp_path: Path) -> None:
+    own_registry.write_text(
+        '[mine]\ndataset = "mnist"\ntraining = { steps = 5000 }\n'
+        'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
+        'degradation = { name = "superres", image_size = 32, timesteps = 3 }\n'
+        "[mine.presets.tiny]\ntraining = { steps = 2 }\nnetwork = { dim = 16 }\n"
+    )
+    for _ in range(2):
+        register_weights(find_recipe("mine", "tiny"), tmp_path / "w.safetensors", "0" * 64)
+    assert find_recipe("mine").training == {"steps": 5000}
+    assert find_recipe("mine").network["dim"] == 8
+    assert find_recipe("mine", "tiny").training == {"steps": 2}
+    assert find_entry("mine").network["dim"] == 16

@@ -1,0 +1,189 @@
+"""Released checkpoints come in whole, and what does not fit stays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from coldbench.commands.import_ import ImportOptions, import_checkpoint
+from coldbench.core.errors import BadInput
+from coldbench.diffusion.catalog import find_entry
+from coldbench.diffusion.checkpoints import Restorer, build_degradation, load_network
+from coldbench.diffusion.degradations.blur import gaussian_kernel
+from coldbench.diffusion.networks.convnext_unet import ConvNextUnet
+from coldbench.diffusion.sampling import improved_step, sample
+from tests.helpers import assert_one_clear_line, coldbench
+
+CPU = torch.device("cpu")
+#: fixture -> (the model it is like, what differs)
+CASES = {
+    "blur_constant": ("mnist-blur", ()),
+    "generate_blur": ("celeba-blur-generate", ("image_size=32",)),
+    "mask_centred": ("celeba-inpaint", ("image_size=32", "timesteps=10")),
+    "noise_cosine": ("celeba-noise", ("image_size=32",)),
+    "snow_level3": ("cifar10-snow", ("timesteps=20",)),
+    "super_area": ("cifar10-superres", ()),
+}
+
+
+def released(shared: Path, name: str) -> Path:
+    return shared / "fixtures" / "released" / f"{name}.model.pt"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_fixtures_import_and_reproduce_their_outputs(name: str, shared: Path) -> None:
+    like, settings = CASES[name]
+    import_checkpoint(ImportOptions(released(shared, name), "mine", like, settings))
+    entry = find_entry("mine")
+    expected = load_file(shared / "fixtures" / "released" / f"{name}.safetensors")
+    degradation, restore = build_degradation(entry), Restorer(load_network(entry), CPU)
+    T = degradation.timesteps
+    x0 = expected["x0"]
+    with torch.inference_mode():
+        if name == "noise_cosine":
+            x_T = expected["z"]
+        elif name == "snow_level3":
+            x_T = expected[f"D_{T}"]
+        else:
+            x_T = degradation(x0, T)
+            torch.testing.assert_close(x_T, expected["degraded"], atol=1e-4, rtol=0)
+        torch.testing.assert_close(restore(x_T, T), expected["direct"], atol=1e-4, rtol=0)
+        if "improved_final" in expected:
+            final = sample(restore, degradation, x_T, None, improved_step).sampled
+            torch.testing.assert_close(final, expected["improved_final"], atol=1e-4, rtol=0)
+
+
+def test_the_ddpm_unet_imports(shared: Path) -> None:
+    import_checkpoint(ImportOptions(released(shared, "ddpm_unet"), "mine", "cifar10-superres"))
+    entry = find_entry("mine")
+    assert entry.network == {
+        "name": "ddpm-unet", "image_size": 32, "dim": 32, "dim_mults": [1, 2, 2, 2], "blocks": 2,
+        "attention": [16], "channels": 3,
+    }  # fmt: skip
+    expected = load_file(shared / "fixtures" / "released" / "ddpm_unet.safetensors")
+    with torch.inference_mode():
+        y = load_network(entry)(expected["x"], expected["t"])
+    torch.testing.assert_close(y, expected["y"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "like", "settings", "message"),
+    [
+        ("blur_constant", "mnist-blur", ("timesteps=10",), "the file has 20 blur kernels of 11 taps"),
+        ("blur_constant", "mnist-blur", ("std=6.9",), "kernel of step 0 differs from ours by"),
+        ("blur_constant", "mnist-blur", ("kernel_size=9",), "have 11 taps, not 9"),
+        ("blur_constant", "mnist-superres", (), "it restores a blur of 20 steps"),
+        ("super_area", "mnist-blur", (), "no blur kernels"),
+        ("noise_cosine", "celeba-noise", ("timesteps=200",), "20 steps, not 200"),
+        ("noise_cosine", "cifar10-snow", (), "has a noise schedule of 20 steps, and is no snow"),
+        ("blur_constant", "mnist-cnn", (), "restores nothing"),
+        ("blur_constant", "mnist-blur", ("std",), "is not a setting key=value"),
+        ("blur_constant", "mnist-blur", ("sdt=7",), "building the degradation of mine failed"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    name: str, like: str, settings: tuple[str, ...], message: str, shared: Path
+) -> None:
+    with pytest.raises(BadInput, match=message):
+        import_checkpoint(ImportOptions(released(shared, name), "mine", like, settings))
+
+
+@pytest.mark.parametrize("wrap", ["{}", "module.{}"])
+def test_both_layouts_without_the_reference_data(wrap: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = ConvNextUnet(dim=8, dim_mults=(1, 2), channels=3)
+    state = {wrap.format(f"denoise_fn.{name}"): tensor for name, tensor in network.state_dict().items()}
+    torch.save({"step": 1, "model": {}, "ema": state}, tmp_path / "model.pt")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "mine", "--like", "cifar10-superres")
+    assert done.returncode == 0, done.stderr
+    assert "dim 8, dim_mults [1, 2], channels 3" in done.stdout
+    for name, tensor in load_network(find_entry("mine")).state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])
+
+
+def state(**extra: torch.Tensor) -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    network = ConvNextUnet(dim=8, dim_mults=(1, 2), channels=3)
+    return {**{f"denoise_fn.{name}": tensor for name, tensor in network.state_dict().items()}, **extra}
+
+
+KERNEL = torch.full((3, 1, 3, 3), 1 / 9)
+SCHEDULE = torch.linspace(0.9, 0.1, 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (state(alphas=torch.ones(3)), "belongs to no degradation of ours: alphas"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL, "gaussian_kernels.2.weight": KERNEL}), "numbered from 0 on"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL, "gaussian_kernels.1.weight": KERNEL[..., :1]}), "of one size"),
+        (state(**{"gaussian_kernels.0.weight": KERNEL * torch.ones(3, 1, 1, 1).cumsum(0)}), "from channel to channel"),
+        (state(alphas_cumprod=SCHEDULE, sqrt_alphas_cumprod=torch.zeros(5)), "sqrt_alphas_cumprod is not that of"),
+        (state(**{"denoise_fn.final_conv.1.bias": torch.tensor([torch.nan, 0, 0])}), "is not finite"),
+        ({"denoise_fn.final_conv.1.weight": torch.ones(3, 8, 1, 1)}, "the parameters are incomplete"),
+        ({"denoise_fn.other": torch.ones(3)}, "neither of the paper's networks"),
+    ],
+)
+def test_incomplete_or_strange_files_are_refused(
+    content: dict[str, torch.Tensor], message: str, tmp_path: Path
+) -> None:
+    torch.save({"ema": content}, tmp_path / "model.pt")
+    with pytest.raises(BadInput, match=message):
+        import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-superres"))
+
+
+@pytest.mark.parametrize("name", ["../evil", "", "a b", "blur", "mnist-cnn"])
+def test_names_that_a_checkpoint_must_not_have(name: str, tmp_path: Path, own_home: Path) -> None:
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    with pytest.raises(BadInput, match=r"is no name|is taken by"):
+        import_checkpoint(ImportOptions(tmp_path / "model.pt", name, "cifar10-superres"))
+    assert not (own_home / "models").exists()
+
+
+def test_an_import_under_a_row_s_name_fills_it_and_keeps_the_recipe(tmp_path: Path) -> None:
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "cifar10-superres")
+    assert done.returncode == 0, done.stderr
+    entry = find_entry("cifar10-superres")
+    assert entry.network["dim"] == 8
+    assert entry.training["steps"] == 700_000
+    assert entry.notes.startswith("Imported from model.pt; the recipe is that of cifar10-superres")
+
+
+def test_kernels_tell_the_blur(tmp_path: Path) -> None:
+    """Routine and std are those of no registered model."""
+    line = [gaussian_kernel(7, std).float() for std in (1.25, 1.25)]
+    kernels = {f"gaussian_kernels.{i}.weight": torch.outer(w, w).expand(3, 1, 7, 7) for i, w in enumerate(line)}
+    torch.save({"ema": state(**kernels)}, tmp_path / "model.pt")
+    import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-blur"))
+    assert find_entry("mine").degradation == {
+        "name": "blur", "image_size": 32, "timesteps": 2, "routine": "constant", "kernel_size": 7, "std": 1.25,
+    }  # fmt: skip
+
+
+class Evil:
+    """Unpickling it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.path,)
+
+
+def test_the_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    torch.save({"ema": Evil(tmp_path / "owned")}, tmp_path / "model.pt")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "mine", "--like", "mnist-blur")
+    assert_one_clear_line(done, 2, "is no released checkpoint")
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"PK\x03\x04 truncated"])
+def test_damaged_files(content: bytes | None, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(BadInput, match="cannot read" if content is None else "no released checkpoint"):
+        import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "mnist-blur"))

@@ -1,0 +1,156 @@
+"""What is read, how it is transformed, and how bad files are refused."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from coldbench.core.errors import BadInput, Missing
+from coldbench.data.datasets import mnist, open_source, read_idx
+from coldbench.data.sources import folder_source, npz_source
+from coldbench.data.transforms import to_model_range
+from tests.helpers import loaded
+
+
+def picture(size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) -> Image.Image:
+    channels = len(mode) if mode != "L" else 1
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+    return Image.fromarray(pixels[..., 0] if mode == "L" else pixels, mode=None)
+
+
+def test_mnist_ships_all_test_images() -> None:
+    source = mnist(Path("nowhere"))
+    assert (source.count, source.name) == (10_000, "MNIST")
+    pixels = loaded(source, channels=1)
+    assert pixels.shape == (10_000, 1, 32, 32)
+    assert pixels.dtype == torch.uint8
+    # Pillow's bilinear 28 -> 32 of the first digit, a seven.
+    assert int(pixels[0].sum()) == pytest.approx(np.asarray(source.read(0)).sum() * (32 / 28) ** 2, rel=0.02)
+
+
+def test_mnist_training_images_say_how_to_get_them(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match=r"coldbench fetch mnist --data-root"):
+        mnist(tmp_path, train=True)
+
+
+def test_native_size_is_left_untouched(tmp_path: Path) -> None:
+    image = picture((32, 32))
+    image.save(tmp_path / "a.png")
+    pixels = loaded(folder_source(tmp_path), channels=3)
+    assert np.array_equal(pixels[0].permute(1, 2, 0).numpy(), np.asarray(image))
+
+
+def test_shorter_side_is_resized_and_the_centre_kept(tmp_path: Path) -> None:
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 32:96] = 200
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    result = loaded(folder_source(tmp_path), channels=3)
+    assert result.shape == (1, 3, 32, 32)
+    assert (result[..., 1:-1] == 200).all()
+
+
+def test_folder_order_is_by_name_and_the_digest_knows_the_content(tmp_path: Path) -> None:
+    for seed, name in enumerate(("b.png", "a.jpg", "sub/c.PNG")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        picture(seed=seed).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no image")
+    source = folder_source(tmp_path)
+    assert source.count == 3
+    assert np.array_equal(np.asarray(source.read(1)), np.asarray(picture(seed=0)))
+    picture(seed=9).save(tmp_path / "b.png")
+    assert folder_source(tmp_path).digest != source.digest
+
+
+def test_grey_becomes_colour_but_colour_never_grey(tmp_path: Path) -> None:
+    picture(mode="L").save(tmp_path / "grey.png")
+    picture(mode="RGBA").save(tmp_path / "rgba.png")
+    source = folder_source(tmp_path)
+    assert loaded(source, channels=3).shape == (2, 3, 32, 32)
+    with pytest.raises(
+        BadInput, match=r"rgba\.png cannot be used: it has mode RGBA, but this row restores 8-bit 1-channel images"
+    ):
+        loaded(source, channels=1)
+
+
+def test_16_bit_images_are_refused_not_clipped(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(1600, dtype=np.uint16).reshape(40, 40) * 40).save(tmp_path / "deep.png")
+    for channels in (1, 3):
+        with pytest.raises(BadInput, match="8-bit"):
+            loaded(folder_source(tmp_path), channels=channels)
+
+
+def test_folders_may_hold_anything(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "dangling.png").symlink_to("nowhere")
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes((tmp_path / "a.png").read_bytes())
+    assert folder_source(tmp_path).count == 2
+
+
+def test_npz_takes_grey_and_colour(tmp_path: Path) -> None:
+    for shape, channels in (((5, 28, 28), 1), ((5, 28, 28, 1), 1), ((5, 32, 32, 3), 3)):
+        np.savez(tmp_path / "a.npz", images=np.zeros(shape, np.uint8))
+        source = open_source(f"npz:{tmp_path / 'a.npz'}", tmp_path)
+        assert loaded(source, channels=channels).shape == (5, channels, 32, 32)
+
+
+def test_model_range() -> None:
+    assert to_model_range(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [-1, 1]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 32, 32, 2), np.uint8), "C = 1 or 3, not uint8 4x32x32x2"),
+        (np.zeros((4, 32, 32, 3), np.float32), "must be uint8"),
+        (np.zeros((0, 32, 32, 3), np.uint8), "not uint8 0x32x32x3"),
+    ],
+)
+def test_wrong_arrays_are_refused(array: np.ndarray, message: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=array)
+    with pytest.raises(BadInput, match=message):
+        npz_source(tmp_path / "a.npz")
+
+
+def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8))
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    np.savez(tmp_path / "other.npz", pictures=np.zeros(3))
+    corrupt = bytearray(whole)
+    corrupt[len(whole) // 3 : len(whole) // 3 + 40] = b"x" * 40
+    (tmp_path / "corrupt.npz").write_bytes(corrupt)
+    with (tmp_path / "plain.npz").open("wb") as stream:
+        np.save(stream, np.zeros((4, 32, 32), np.uint8))
+    with zipfile.ZipFile(tmp_path / "raw.npz", "w") as archive:
+        archive.writestr("images", "no array")
+    for name in ("cut.npz", "other.npz", "corrupt.npz", "plain.npz", "raw.npz"):
+        with pytest.raises(BadInput, match=f"{name} is not an .npz file with an array 'images'"):
+            npz_source(tmp_path / name)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    picture().save(folder / "a.png")
+    (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:1000])
+    with pytest.raises(BadInput, match=r"b\.png cannot be read as an image"):
+        loaded(folder_source(folder), channels=3)
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"x")[:-4])
+    with pytest.raises(BadInput, match=r"cut\.gz is not a gzipped IDX file"):
+        read_idx(tmp_path / "cut.gz")
+
+
+@pytest.mark.parametrize("spec", ["zip:x", "npz:", "folder", "npz:absent.npz", "folder:absent"])
+def test_unusable_specs_are_refused(spec: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput):
+        open_source(spec, tmp_path)
+
+
+def test_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no \.jpg, \.jpeg, \.png images"):
+        folder_source(tmp_path)

@@ -1,0 +1,251 @@
+"""A run that is killed goes on, and ends in the record of one that was not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from coldbench.commands.output import claimed
+from coldbench.core.errors import BadInput
+from coldbench.evaluation.restoration import measure
+from coldbench.evaluation.resume import Keeper
+from coldbench.evaluation.scores import Tally
+from tests.helpers import assert_one_clear_line, coldbench, interruptible
+from tests.evaluation.test_restoration import task
+
+#: What a stopped and resumed run cannot share with another one.
+CLOCKS = ("seconds", "network_seconds", "images_per_second")
+COMMAND = [sys.executable, "-m", "coldbench", "run", "--table", "3", "--rows", "mnist", "--quiet"]
+
+
+def record(folder: Path) -> list[dict[str, object]]:
+    cells = json.loads((folder / "table-3.json").read_text())
+    return [{key: value for key, value in cell.items() if key not in CLOCKS} for cell in cells]
+
+
+def start(folder: Path, images: int) -> subprocess.Popen[bytes]:
+    command = [*COMMAND, "--images", str(images), "--batch-size", "8", "--output", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def saved(folder: Path) -> int:
+    """When the newest state in an output folder was written, in ns; 0 where there is none."""
+    return max((path.stat().st_mtime_ns for path in (folder / ".resume").glob("table-*.pt")), default=0)
+
+
+def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    chance = random.Random(0)
+    images = 1200
+    kills = 0
+    while kills < 20:
+        before = saved(tmp_path / "killed")
+        process = start(tmp_path / "killed", images)
+        if kills % 5 == 4:  # while it starts
+            time.sleep(chance.uniform(0, 2))
+        while kills % 5 != 4 and process.poll() is None and saved(tmp_path / "killed") <= before:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        kills += process.poll() is None  # one that came to its end, on a fast machine, begins anew
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert start(tmp_path / "killed", images).wait() == 0
+    assert start(tmp_path / "whole", images).wait() == 0
+    assert record(tmp_path / "killed") == record(tmp_path / "whole")
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["pictures", "table-3.json", "table-3.md"]
+
+
+class Kill(Exception):
+    """Stands for the end of a process."""
+
+
+@pytest.mark.parametrize("stop", [8, 24, 40])
+def test_a_tally_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -> None:
+    whole = measure(task("mnist-superres", 40, 8))
+    keeper = Keeper(tmp_path / "s.pt", {"a": 1})
+    seen = 0
+
+    def watch(images: int) -> None:
+        nonlocal seen
+        seen += images
+        if seen > stop:
+            raise Kill
+
+    with pytest.raises(Kill) if stop < 40 else pytest.MonkeyPatch.context():
+        measure(task("mnist-superres", 40, 8), watch, keeper)
+    resumed: list[int] = []
+    outcome = measure(task("mnist-superres", 40, 8), resumed.append, Keeper(tmp_path / "s.pt", {"a": 1}))
+    assert resumed[0] in range(8, stop + 1, 8), "a state is saved when it is due, and at the end"
+    assert resumed[0] == 40 or stop < 40
+    assert list(outcome.estimates.items()) == list(whole.estimates.items())
+    assert outcome.deviations == whole.deviations
+    for kind, images in whole.gallery.items():
+        assert torch.equal(images, outcome.gallery[kind])
+
+
+def test_what_came_of_a_finished_measurement_is_not_measured_again(tmp_path: Path) -> None:
+    keeper = Keeper(tmp_path / "s.pt", {"a": 1})
+    whole = measure(task("mnist-superres", 40, 8), keeper=keeper)
+    unable = dataclasses.replace(task("mnist-superres", 40, 8), restore=None)
+    seen: list[int] = []
+    again = measure(unable, seen.append, keeper)
+    assert seen == [40]
+    assert list(again.estimates.items()) == list(whole.estimates.items())
+    assert (again.deviations, again.dimensions) == (whole.deviations, whole.dimensions)
+    assert (again.seconds, again.network_seconds) == (whole.seconds, whole.network_seconds)
+
+
+def test_a_state_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:
+    Keeper(tmp_path / "s.pt", {"seed": 0}).save(tally := small_tally(), now=True)
+    tally.done = 0
+    Keeper(tmp_path / "s.pt", {"seed": 1}).load(tally)
+    assert tally.done == 0
+    Keeper(tmp_path / "s.pt", {"seed": 0}).load(tally)
+    assert tally.done == 3
+
+
+def small_tally() -> Tally:
+    tally = Tally(["degraded"], [], groups=2, images=3, device=torch.device("cpu"))
+    images = torch.rand(3, 1, 16, 16)
+    tally.update(range(3), {"original": images, "degraded": images / 2})
+    return tally
+
+
+def test_a_damaged_state_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s.pt").write_bytes(b"PK")
+    with pytest.raises(BadInput, match=r"s\.pt is damaged: begin anew with --fresh"):
+        Keeper(tmp_path / "s.pt", {}).load(small_tally())
+
+
+def test_saving_takes_a_small_part_of_the_time(tmp_path: Path) -> None:
+    keeper, tally = Keeper(tmp_path / "s.pt", {}), small_tally()
+    keeper.save(tally, now=False)
+    first = keeper.path.stat().st_mtime_ns
+    keeper.save(tally, now=False)
+    assert keeper.path.stat().st_mtime_ns == first
+    keeper.save(tally, now=True)
+    assert keeper.path.stat().st_mtime_ns > first
+
+
+def test_two_commands_on_one_folder_do_not_meet(tmp_path: Path) -> None:
+    with claimed(tmp_path / "out"):
+        done = subprocess.run(
+            [*COMMAND, "--images", "8", "--output", str(tmp_path / "out")], capture_output=True, text=True, check=False
+        )
+    assert_one_clear_line(done, 2, "another command is writing to")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_interruption_is_resumable_and_says_so(tmp_path: Path) -> None:
+    command = interruptible(*COMMAND[3:], "--images", "600", "--batch-size", "8")
+    process = subprocess.Popen([*command, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    while not saved(tmp_path):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1] == "coldbench: interrupted; the same command goes on from here"
+    (state,) = (tmp_path / ".resume").glob("*.pt")
+    done = torch.load(state, weights_only=True)["tally"]["done"]
+    assert 0 < done < 600
+    assert start(tmp_path, 600).wait() == 0
+
+
+def stopped(folder: Path, identity: dict[str, int]) -> None:
+    """A command that saves something and comes to a bad end."""
+    with claimed(folder) as states:
+        states.keeper("row", identity).save(small_tally(), now=True)
+        raise Kill
+
+
+def states_in(folder: Path) -> int:
+    return len(list((folder / ".resume").glob("*.pt")))
+
+
+def test_a_command_that_ends_well_takes_its_own_states_along_and_no_others(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        with pytest.raises(Kill):
+            stopped(tmp_path, {"seed": seed})
+    assert states_in(tmp_path) == 2
+    with claimed(tmp_path) as states:
+        assert states.keeper("row", {"seed": 1}).path.exists()
+    assert states_in(tmp_path) == 1
+    with claimed(tmp_path) as states:
+        assert states.keeper("row", {"seed": 0}).path.exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_fresh_forgets(tmp_path: Path) -> None:
+    with pytest.raises(Kill):
+        stopped(tmp_path, {"seed": 0})
+    with claimed(tmp_path, fresh=True):
+        assert states_in(tmp_path) == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_one_command_at_a_time_has_a_folder(tmp_path: Path) -> None:
+    """Four processes take and leave it as fast as they can; whoever has it looks whether somebody else has."""
+    script = (
+        "import sys, time, pathlib\n"
+        "from coldbench.commands.output import claimed\n"
+        "from coldbench.core.errors import BadInput\n"
+        "folder, mark = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1] + '.mark')\n"
+        "end, had = time.monotonic() + 3, 0\n"
+        "while time.monotonic() < end:\n"
+        "    try:\n"
+        "        with claimed(folder):\n"
+        "            mark.touch(exist_ok=False)\n"
+        "            had += 1\n"
+        "            mark.unlink()\n"
+        "    except BadInput as error:\n"
+        "        assert 'another command' in str(error), error\n"
+        "assert had\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out")]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+
+
+def test_what_a_killed_command_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / ".coldbench-abc.png").write_bytes(b"half a picture")
+    (tmp_path / "other" / "pictures").mkdir(parents=True)
+    (tmp_path / "other" / "pictures" / ".coldbench-abc.png").write_bytes(b"of another command")
+    with claimed(tmp_path):
+        assert not list((tmp_path / "pictures").iterdir())
+        assert list((tmp_path / "other" / "pictures").iterdir())
+
+
+def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    """Files may not grow beyond 200,000 bytes: room for the degraded row's records, not for the states of the next."""
+    assert coldbench(*COMMAND[3:], "--images", "8", "--methods", "degraded", "--output", tmp_path).returncode == 0
+    finished = (tmp_path / "table-3.json").read_bytes()
+    process = subprocess.run(
+        [*COMMAND, "--images", "64", "--output", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)),
+    )
+    assert_one_clear_line(process, 2, "cannot write")
+    assert (tmp_path / "table-3.json").read_bytes() == finished
+    assert start(tmp_path, 64).wait() == 0
+
+
+def test_state_dicts_are_complete() -> None:
+    """Of every accumulator: what is not saved would be lost by a resumed run."""
+    before, after = small_tally(), Tally(["degraded"], [], groups=2, images=3, device=torch.device("cpu"))
+    after.load_state_dict(before.state_dict())
+    assert before.outcome().estimates == after.outcome().estimates
