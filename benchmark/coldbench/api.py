@@ -1,45 +1,49 @@
-"""Coldbench from Python: what the command line is made of, for notebooks and for models of your own.
+"""Coldbench from Python: the same calls that the commands make, and objects of your own in the place of names.
 
     import coldbench
 
-    model = coldbench.load_model("mnist-superres")
-    frame = coldbench.evaluate(model.restore, model.degradation, "mnist", count=1000, channels=1)
+    records = coldbench.run_table("3", images=1000)
+    frame = coldbench.evaluate("mnist-superres", images=1000)
+    frame = coldbench.evaluate(my_network, degradation=my_blur, images=my_images, channels=3)
 
 Any callable R(x, s) can be evaluated: ``x`` float32 (B, C, S, S) in [-1, 1] with s degradations applied, s = 1..T;
-it returns the estimate of the clean images, of the same shape.
+it returns the estimate of the clean images, of the same shape. All functions that measure take the options of
+``coldbench.commands.request.Request`` by name, with the command line's defaults, but are quiet unless told otherwise.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor
 
-from coldbench.core.devices import choose_device, device_name
-from coldbench.core.errors import BadInput, Missing, foreign
+from coldbench.commands import compare as compare_command
+from coldbench.commands import evaluate as evaluate_command
+from coldbench.commands import run as run_command
+from coldbench.commands.evaluate import METHODS, METRICS, degradation_settings, measure_given
+from coldbench.commands.plan import Given
+from coldbench.commands.request import DEFAULTS, Request
+from coldbench.core.devices import choose_device
+from coldbench.core.errors import BadInput
 from coldbench.core.paths import home
-from coldbench.data.cache import ImageStore, Watch
 from coldbench.data.datasets import open_source
 from coldbench.data.sources import ImageSource
-from coldbench.diffusion import checkpoints
-from coldbench.diffusion.catalog import DEGRADATIONS, FEATURES, Entry, find_entry, load_entries
+from coldbench.diffusion import building, checkpoints
+from coldbench.diffusion.catalog import Entry, find_entry
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.sampling import Restore
-from coldbench.evaluation.protocols import Protocol, parse_name, stored_name
-from coldbench.evaluation.restoration import Task, check, check_count, measure
-from coldbench.evaluation.scores import Outcome
-from coldbench.metrics.features import FID_FEATURES, FeatureSpace
-from coldbench.metrics.frechet import few_images
-from coldbench.records.record import revision, versions
-
-PAPER = Protocol("paper")
+from coldbench.evaluation.generation import as_file, generated
+from coldbench.evaluation.loop import batches, to_unit
+from coldbench.evaluation.protocols import Protocol
+from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.metric import Metric, find_metrics
+from coldbench.records.record import Record, as_row
+from coldbench.tables.tables import Row
 
 
 @dataclass(frozen=True)
@@ -57,22 +61,26 @@ class Model:
     entry: Entry
 
 
-def load_model(name: str, *, device: str = "auto", dtype: str = "float32", allow_random_weights: bool = False) -> Model:
+def load_model(
+    name: str,
+    *,
+    device: str = DEFAULTS.device,
+    dtype: str = DEFAULTS.dtype,
+    allow_random_weights: bool = DEFAULTS.allow_random_weights,
+) -> Model:
     """A checkpoint of the registry: shipped, trained or imported.
 
     Args:
         name: see ``coldbench list models``.
-        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        dtype: of the network, ``float32`` or ``bfloat16``.
-        allow_random_weights: take random weights where there are no others.
+        device, dtype, allow_random_weights: see ``Request``.
 
     Raises:
         BadInput: an unknown name, or a damaged file of weights.
         Missing: no weights.
     """
-    entry, where = _restoring(find_entry(name)), choose_device(device)
+    entry, where = find_entry(name), choose_device(device)
     restore = checkpoints.load_restorer(entry, where, dtype, random=allow_random_weights)
-    return Model(restore, checkpoints.build_degradation(entry).to(where), entry)
+    return Model(restore, building.build_degradation(entry.degradation, name).to(where), entry)
 
 
 def build_degradation(name: str, **settings: Any) -> Degradation:
@@ -86,27 +94,15 @@ def build_degradation(name: str, **settings: Any) -> Degradation:
     Raises:
         BadInput: an unknown name, or settings that it does not take.
     """
-    entries = {} if name in DEGRADATIONS else load_entries()
-    known = _restoring(entries[name]).degradation if name in entries else {"name": name}
-    degradation = checkpoints.make(name, DEGRADATIONS, {**known, **settings})
-    if not isinstance(degradation, Degradation):
-        raise BadInput(f"degradation '{name}' gave {type(degradation).__name__} instead of a Degradation")
-    return degradation
-
-
-def _restoring(entry: Entry) -> Entry:
-    """The entry, if it has a degradation to undo."""
-    if not entry.degradation:
-        raise BadInput(f"{entry.name} restores nothing: it is a feature extractor")
-    return entry
+    return building.build_degradation({**degradation_settings(name), **settings}, name)
 
 
 def open_images(spec: str, *, data_root: Path | None = None, train: bool = False) -> ImageSource:
     """Images by name.
 
     Args:
-        spec: a data set (``coldbench list datasets``), ``folder:PATH``, ``npz:PATH``, or ``module:function`` of your
-            own, which takes (root, train) and returns an ``ImageSource``.
+        spec: a data set (``coldbench list datasets``), ``folder:PATH``, ``npz:PATH``, or ``module:attribute`` of your
+            own: a ``Dataset``, or a function of (root, train) that returns an ``ImageSource``.
         data_root: folder of the data sets that do not ship; ``$COLDBENCH_HOME/data`` unless given.
         train: a data set's training images.
 
@@ -117,192 +113,186 @@ def open_images(spec: str, *, data_root: Path | None = None, train: bool = False
     return open_source(spec, home() / "data" if data_root is None else data_root, train=train)
 
 
+def run_table(
+    table: str | int | Path, *, rows: Sequence[str] = (), output: Path | str = run_command.OUTPUT, **options: Any
+) -> list[Record]:
+    """``coldbench run``: measure a table of the paper, ``all`` of them, or those of a .toml file.
+
+    Args:
+        table: its number, or the path of the file.
+        rows: names of rows or data sets; all unless given.
+        output: the folder that receives records, tables and pictures.
+        options: see ``Request``.
+
+    Returns:
+        One record a cell, measured or missing.
+
+    Raises:
+        BadInput, Missing, CheckFailed: see ``coldbench run --help``.
+    """
+    return run_command.run_table(str(table), _request(options), rows=tuple(rows), output=Path(output))
+
+
 def evaluate(
-    restore: Restore | None,
-    degradation: Degradation,
-    images: ImageSource | str,
+    restore: Restore | str | None,
+    degradation: Degradation | str | None = None,
+    images: ImageSource | str | None = None,
     *,
     count: int | None = None,
-    channels: int = 3,
-    methods: Sequence[str] = ("degraded", "sampled", "direct"),
-    features: Sequence[str] = ("auto",),
-    transform: str = "native",
-    protocol: Protocol = PAPER,
-    seed: int = 0,
-    batch_size: int = 64,
-    device: str = "auto",
-    workers: int | None = None,
-    progress: Callable[[str], Watch] = lambda label: lambda done, of: None,
-    watch: Callable[[int], object] = lambda done: None,
+    features: Sequence[str | FeatureSpace] = DEFAULTS.features,
+    metrics: Sequence[str | Metric] = METRICS,
+    **options: Any,
 ) -> pd.DataFrame:
     """Degrade images, restore them, and score what comes back.
 
     Args:
-        restore: R(x, s), any callable; None if only ``degraded`` is asked for. A module is put on the device and into
-            eval mode.
-        degradation: D.
-        images: what to restore; a string is opened by ``open_images``.
+        restore: R(x, s), any callable; a name as in ``coldbench evaluate``; None if only ``degraded`` is asked for. A
+            module is put on the device and into eval mode.
+        degradation: D, or its name; a model's own unless given.
+        images: what to restore, or its name; a model's data set unless given.
         count: only the first N; all unless given.
-        channels: C, 1 or 3.
-        methods: of ``degraded`` (x_T), ``sampled`` (Algorithm 2), ``direct`` (R(x_T, T)), ``naive`` (Algorithm 1).
-        features: feature spaces of the Frechet distance; ``auto`` takes what is at hand, ``none`` none.
-        transform: of the images, a name in ``coldbench.data.transforms.TRANSFORMS``.
-        protocol: see ``coldbench.evaluation.protocols``.
-        seed: of everything drawn at random.
-        batch_size: images at a time; changes no result, if R treats images one by one.
-        device: ``auto``, ``cpu`` or ``cuda``; where R and D compute.
-        workers: processes that decode images; see ``coldbench.data.decoding.decode``.
-        progress: see ``coldbench.data.cache.ImageStore``.
-        watch: called after each restored batch with its number of images.
+        features: feature spaces, or their names; see ``Request``.
+        metrics: metrics, or their names.
+        options: the other options of ``Request``.
 
     Returns:
-        One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (NaN where N is too small for
-        one), its ``deviation`` from the reference implementation's (see ``coldbench.metrics.audit``) and a ``warning``
-        where there are too few images for the feature space, with N, seed, protocol and everything else that
-        identifies the number. SSIM and RMSE are those of ``coldbench run``.
+        One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (None where N is too small for
+        one), its ``deviation`` from another implementation's and a ``warning`` where something speaks against trusting
+        it, with N, seed, protocol and everything else that identifies the number.
 
     Raises:
         BadInput: methods, images or settings that do not fit, or an R that returns something else than images.
         Missing: data, a device or a feature space that is absent.
         CheckFailed: a metric is not what its reference says.
     """
-    where = choose_device(device)
-    name, _, changes = parse_name(protocol.name)
-    protocol = replace(protocol, name=stored_name(name, transform, changes))
-    if channels not in (1, 3):
-        raise BadInput(f"images have 1 or 3 channels, not {channels}")
-    source = open_images(images) if isinstance(images, str) else images
-    task = restoration_task(
-        restore,
-        degradation.to(where),
-        source,
-        ImageStore(home() / "data", workers=workers, progress=progress),
-        count=count,
-        channels=channels,
-        methods=tuple(methods),
-        features=feature_spaces(tuple(features), where),
-        transform=transform,
-        protocol=protocol,
-        seed=seed,
-        batch_size=batch_size,
-        device=where,
+    names = tuple(name for name in features if isinstance(name, str))
+    request = _request({**options, "images": count, "features": names or DEFAULTS.features})
+    row, given = _row_and_given(restore, degradation, images, request)
+    given = replace(given, metrics=_metrics(metrics), features=_spaces(features))
+    measured = measure_given(row, request, given)
+    return pd.DataFrame([as_row(record) for record in measured.records if record.measured])
+
+
+def _row_and_given(
+    restore: Restore | str | None,
+    degradation: Degradation | str | None,
+    images: ImageSource | str | None,
+    request: Request,
+) -> tuple[Row, Given]:
+    """The row that names and objects make, and the objects."""
+    by_name = isinstance(restore, str)
+    if not by_name and (degradation is None or images is None):
+        raise BadInput("a restorer of your own needs a degradation and images")
+    if isinstance(images, str):
+        request = replace(request, data=images)
+    own = build_degradation(degradation) if isinstance(degradation, str) and not by_name else degradation
+    if by_name:
+        name = degradation if isinstance(degradation, str) else None
+        row = evaluate_command.evaluated_row(str(restore), name, replace(request, data=request.data or _name(images)))
+    else:
+        row = Row(
+            table="python",
+            caption="",
+            name=type(restore).__name__ if restore is not None else "degraded",
+            title=_name(images) or "",
+            dataset=_name(images) or "",
+            checkpoint=getattr(restore, "__qualname__", type(restore).__name__),
+            methods=request.methods or METHODS,
+            metrics=METRICS,
+        )
+    given = Given(
+        restore=None if isinstance(restore, str) else restore,
+        degradation=own if isinstance(own, Degradation) else None,
+        source=open_images(images, data_root=request.root) if isinstance(images, str) else images,
     )
-    return _frame(task, measure(task, watch), getattr(restore, "identity", {}))
+    return row, given
 
 
-def restoration_task(
-    restore: Restore | None,
-    degradation: Degradation,
-    source: ImageSource,
-    store: ImageStore,
+def _name(images: ImageSource | str | None) -> str | None:
+    return images.name if isinstance(images, ImageSource) else images
+
+
+def _metrics(metrics: Sequence[str | Metric]) -> list[Metric]:
+    return [each if isinstance(each, Metric) else find_metrics([each])[0] for each in metrics]
+
+
+def _spaces(features: Sequence[str | FeatureSpace]) -> list[FeatureSpace] | None:
+    """The spaces themselves, where any were given."""
+    spaces = [each for each in features if isinstance(each, FeatureSpace)]
+    if spaces and len(spaces) < len(features):
+        raise BadInput("give either names of feature spaces or feature spaces, not both")
+    return spaces or None
+
+
+def compare(
+    names: Sequence[str],
     *,
-    count: int | None,
-    channels: int,
-    methods: tuple[str, ...],
-    features: Sequence[FeatureSpace],
-    transform: str,
-    protocol: Protocol,
-    seed: int,
-    batch_size: int,
-    device: torch.device,
-) -> Task:
-    """All of a measurement but the measuring: images are decoded, and what does not fit is found out.
-
-    Raises:
-        BadInput: see ``evaluate``.
-    """
-    images = source.count - protocol.skipped if count is None else count
-    check_count(images, source.count, protocol, source.name)
-    pixels = store.pixels(
-        source,
-        transform=transform,
-        image_size=degradation.image_size,
-        channels=channels,
-        count=images + protocol.skipped,
-    )
-    task = Task(
-        pixels=pixels,
-        degradation=degradation,
-        restore=restore.to(device).eval() if isinstance(restore, nn.Module) else restore,
-        features=features,
-        methods=methods,
-        protocol=protocol,
-        images=images,
-        seed=seed,
-        batch_size=batch_size,
-        device=device,
-    )
-    check(task)
-    return task
-
-
-def feature_spaces(
-    names: tuple[str, ...], device: torch.device, *, auto: Sequence[str] = (FID_FEATURES,)
-) -> list[FeatureSpace]:
-    """The feature spaces of these names.
+    models: Sequence[str] = (),
+    degradation: str | None = None,
+    output: Path | str = compare_command.OUTPUT,
+    **options: Any,
+) -> list[Record]:
+    """``coldbench compare``: methods, or restorers, on the same images, seeds and noise.
 
     Args:
-        names: in ``FEATURES``; ``none`` alone for none, ``auto`` alone for those of ``auto`` that are at hand.
-        device: where they compute.
-        auto: what to look for.
+        names, models, degradation: see ``coldbench.commands.compare.compare``.
+        output: the folder that receives record, table and picture.
+        options: see ``Request``.
+
+    Returns:
+        One record a method and metric, each with its differences from the methods before it.
 
     Raises:
-        BadInput: an unknown name.
-        Missing: one asked for by name is absent.
+        BadInput, Missing, CheckFailed: see ``coldbench compare --help``.
     """
-    if names == ("none",):
-        return []
-    if names != ("auto",):
-        return [_feature_space(name, device) for name in names]
-    spaces = []
-    for name in auto:
-        try:
-            spaces.append(_feature_space(name, device))
-        except Missing:
-            continue
-    return spaces
+    return compare_command.compare(
+        names, _request(options), models=tuple(models), degradation=degradation, output=Path(output)
+    )
 
 
-@cache
-def _feature_space(name: str, device: torch.device) -> FeatureSpace:
-    """Loaded once for all rows."""
-    make = FEATURES[name]
-    with foreign(f"feature '{name}'"):
-        space = make(device)
-    if not isinstance(space, FeatureSpace):
-        raise BadInput(f"feature '{name}' gave {type(space).__name__} instead of a FeatureSpace")
-    return space
+@torch.inference_mode()
+def generate(
+    model: str | Model, method: str, count: int, *, seed: int = DEFAULTS.seed, batch_size: int = DEFAULTS.batch_size
+) -> Tensor:
+    """New images by a generator of Section 5.
 
+    Args:
+        model: a checkpoint that generates, e.g. ``mnist-noise``, or what ``load_model`` made of it.
+        method: a sampler that fits its start, e.g. ``estimated-noise``.
+        count: how many.
+        seed: of everything drawn at random; image i depends on the seed and on i alone.
+        batch_size: images at a time; changes no result.
 
-def _frame(task: Task, outcome: Outcome, network: Mapping[str, str]) -> pd.DataFrame:
-    hashes = {space.name: space.sha256 for space in task.features}
-    lines = []
-    for (method, metric, features), estimate in outcome.estimates.items():
-        low, high = estimate.interval() or (math.nan, math.nan)
-        lines.append(
-            {
-                "method": method,
-                "metric": metric,
-                "features": features,
-                "value": estimate.value,
-                "low": low,
-                "high": high,
-                "deviation": outcome.deviations[method, metric, features],
-                "warning": few_images(task.images, features, outcome.dimensions),
-                "images": task.images,
-                "seed": task.seed,
-                "protocol": task.protocol.name,
-                "data": task.pixels.source.name,
-                "data_sha256": task.pixels.source.digest,
-                "features_sha256": hashes.get(features, ""),
-                "degradation": ", ".join(f"{key} {value}" for key, value in task.degradation.settings.items()),
-                "checkpoint_sha256": network.get("sha256", "") if task.protocol.involves_network(method) else "",
-                "dtype": network.get("dtype", "float32"),
-                "device": device_name(task.device),
-                "batch_size": task.batch_size,
-                "seconds": outcome.seconds,
-                "versions": " ".join(f"{name}={version}" for name, version in versions().items()),
-                "revision": revision(),
-            }
+    Returns:
+        float32 (count, C, S, S) in [0, 1], rounded to 8 bits as Table 5 scores them, on the CPU.
+
+    Raises:
+        BadInput: a model that generates nothing, or a method that does not fit it.
+        Missing: no weights.
+    """
+    model = load_model(model) if isinstance(model, str) else model
+    if not model.entry.start:
+        raise BadInput(f"{model.entry.name} restores images: it generates none")
+    device = next(model.restore.network.parameters()).device
+    batches_of_images = [
+        generated(
+            model.restore,
+            model.degradation,
+            model.entry.start,
+            method,
+            positions,
+            seed=seed,
+            channels=model.entry.channels,
+            device=device,
         )
-    return pd.DataFrame(lines)
+        for positions in batches(count, batch_size)
+    ]
+    return torch.cat([as_file(to_unit(images)).cpu() for images in batches_of_images])
+
+
+def _request(options: dict[str, Any]) -> Request:
+    """A request that is quiet unless told otherwise; a protocol may be given by its name alone."""
+    protocol = options.get("protocol")
+    if isinstance(protocol, Protocol):
+        options = {**options, "protocol": protocol.name}
+    return Request.of(**{"quiet": True, **options})

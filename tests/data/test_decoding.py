@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coldbench import pixels as pixels_module
+from coldbench.data import decoding as pixels_module
 from coldbench.core.errors import BadInput
 from coldbench.data.cache import ImageStore
 from coldbench.data.decoding import decode

@@ -1,1 +1,1 @@
-"""What each command does, without the command line: one module a command."""
+"""What each command does, without the command line."""

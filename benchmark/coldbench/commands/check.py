@@ -9,37 +9,22 @@ from pathlib import Path
 
 import click
 
-from coldbench.commands.output import States, claimed
-from coldbench.commands.run import RunOptions, check_measured, measure_rows, requested_rows
+from coldbench.commands.plan import plan
+from coldbench.commands.recording import check_measured, measure_plan
+from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.core.files import short_digest, write_text
 from coldbench.core.paths import home, shipped
-from coldbench.diffusion.catalog import find_entry
-from coldbench.evaluation.protocols import parse_name
-from coldbench.records import record as results
+from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.diffusion.catalog import load_entries
+from coldbench.records import record as stored
+from coldbench.records.comparison import render_comparison
 from coldbench.records.drift import Drift, Status, compare_records, summary
 from coldbench.records.drift_report import junit, render
+from coldbench.records.folder import Claim, claimed
 from coldbench.records.formats import render as render_tables
-from coldbench.records.record import RANDOM, Cell
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckOptions:
-    """A request to check; see ``coldbench check --help``."""
-
-    full: bool = False
-    tables: tuple[str, ...] = ()
-    reference: Path | None = None
-    junit: Path | None = None
-    data: str | None = None
-    batch_size: int = 64
-    dtype: str = "float32"
-    device: str = "auto"
-    data_root: Path = Path("data")
-    workers: int | None = None
-    style: str = "markdown"
-    quiet: bool = False
-    fresh: bool = False
+from coldbench.records.record import Record
+from coldbench.tables.tables import Row, select_rows
 
 
 @dataclass(frozen=True)
@@ -55,54 +40,73 @@ class Checked:
 
     text: str
     drifts: list[Drift]
-    references: dict[Path, list[Cell]]
-    measured: dict[Path, list[Cell]]
+    references: dict[Path, list[Record]]
+    measured: dict[Path, list[Record]]
 
 
 @contextmanager
-def check(options: CheckOptions) -> Iterator[Checked]:
+def check(
+    request: Request,
+    *,
+    full: bool = False,
+    tables: Sequence[str] = (),
+    reference: Path | None = None,
+    junit_path: Path | None = None,
+    style: str = "markdown",
+) -> Iterator[Checked]:
     """Measure again what the references measured, and compare.
 
     What was measured can be had again, by the same command, until the block ends well.
+
+    Args:
+        request: how to measure: device, dtype, batch size, where the images are; ``metrics`` restricts the check to
+            some. What makes the numbers is in the references.
+        full: check the shipped references of full size.
+        tables: only the files ``table-NAME.json`` of these names.
+        reference: a folder of records; those that ship unless given.
+        junit_path: also write JUnit XML there.
+        style: of the text.
 
     Raises:
         Missing: no references there, or nothing that they need.
         BadInput: damaged references, or options that do not fit.
     """
-    folder = options.reference or shipped("results", "reference", "full" if options.full else "quick")
+    folder = reference or shipped("results", "reference", "full" if full else "quick")
     drifts: list[Drift] = []
     # Before anything is measured: if it cannot be written, this is the time to say so; if we are killed, it is true.
-    _write_junit(drifts, options, "the check did not come to its end")
+    _write_junit(drifts, junit_path, "the check did not come to its end")
     try:
-        references = {path: results.load(path) for path in _references(folder, options.tables)}
-        requests = {path: _requests(then, options) for path, then in references.items()}
-        if options.data and not any(request.data for each in requests.values() for request, _ in each):
+        references = {path: _load(path, request) for path in _references(folder, tables)}
+        jobs = {path: _jobs(then, request) for path, then in references.items()}
+        if request.data and not any(asked.data for each in jobs.values() for _, asked, _ in each):
             raise BadInput(f"nothing in {folder} was measured on images of --data: leave it out")
-        with claimed(_workspace(folder, options), fresh=options.fresh) as states:
+        with claimed(_workspace(folder, tables, request), fresh=request.fresh) as claim:
             measured = {}
             for path, then in references.items():
-                measured[path] = [cell for each in requests[path] for cell in _measure_again(*each, states)]
+                measured[path] = [record for job in jobs[path] for record in _measure_again(*job, claim)]
                 found = compare_records(then, measured[path])
                 drifts += found
-                if not options.quiet:
+                if not request.quiet:
                     click.echo(f"{path.name}: {summary(found)}", err=True)
-            _write_junit(drifts, options)
-            check_measured([cell for cells in measured.values() for cell in cells])
+            _write_junit(drifts, junit_path)
+            check_measured([record for records in measured.values() for record in records])
             title = f"Against the records in {folder}"
-            yield Checked(render(drifts, title, options.style), drifts, references, measured)
+            yield Checked(render(drifts, title, style), drifts, references, measured)
     except ColdbenchError as error:
-        _write_junit(drifts, options, str(error))
+        _write_junit(drifts, junit_path, str(error))
         raise
 
 
-def _workspace(folder: Path, options: CheckOptions) -> Path:
+def _workspace(folder: Path, tables: Sequence[str], request: Request) -> Path:
     """Where a check keeps its states: checks that differ do not meet."""
-    request = [str(folder.resolve()), *options.tables, options.dtype, options.device, str(options.batch_size)]
-    return home() / "check" / short_digest("\n".join(request))
+    parts = [str(folder.resolve()), *tables, request.dtype, request.device, str(request.batch_size)]
+    return home() / "check" / short_digest("\n".join(parts))
 
 
 def update(checked: Checked) -> None:
-    """Let the new numbers be the references; what was not measured stays as it is.
+    """Let the new numbers be the references where they moved; what did not move stays as it is.
+
+    Otherwise a drift below the tolerance would accumulate from one update to the next.
 
     Raises:
         CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
@@ -113,21 +117,26 @@ def update(checked: Checked) -> None:
         raise CheckFailed(
             f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
         )
+    moved = {drift.record.key for drift in checked.drifts if drift.status == Status.MOVED}
     for path, then in checked.references.items():
-        now = {cell.key: cell for cell in checked.measured[path] if cell.status == "measured"}
-        cells = [now.get(cell.key, cell) for cell in then]
-        results.save(cells, path)
-        if path.with_suffix(".md").exists():  # coldbench run wrote both
-            write_text(path.with_suffix(".md"), render_tables(cells, "markdown"))
+        now = {record.key: record for record in checked.measured[path] if record.key in moved}
+        if not now:
+            continue
+        records = [now.get(record.key, record) for record in then]
+        stored.save(records, path)
+        if path.with_suffix(".md").exists():  # what measured them wrote both
+            compared = any(record.differences for record in records)
+            text = render_comparison(records, "markdown") if compared else render_tables(records, "markdown")
+            write_text(path.with_suffix(".md"), text)
 
 
-def _write_junit(drifts: Sequence[Drift], options: CheckOptions, error: str = "") -> None:
-    if options.junit:
-        write_text(options.junit, junit(drifts, "coldbench", error))
+def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") -> None:
+    if path:
+        write_text(path, junit(drifts, "coldbench", error))
 
 
 def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
-    paths = sorted(folder.glob("table-*.json"))
+    paths = sorted(folder.glob("*.json"))
     if tables:
         known = {path.stem.removeprefix("table-"): path for path in paths}
         unknown = [table for table in tables if table not in known]
@@ -135,57 +144,112 @@ def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
             raise BadInput(f"no reference of table {', '.join(unknown)} in {folder}; known: {', '.join(known)}")
         paths = [known[table] for table in tables]
     if not paths:
-        raise Missing(f"no references table-*.json in {folder}: coldbench run writes such files")
+        raise Missing(f"no records *.json in {folder}: coldbench run, evaluate and compare write such files")
     return paths
 
 
-def _requests(then: Sequence[Cell], options: CheckOptions) -> list[tuple[RunOptions, list[Cell]]]:
-    """What measured these records, row by row, and the records."""
-    rows: dict[str, list[Cell]] = {}
-    for cell in then:
-        if cell.status == "measured":
-            rows.setdefault(cell.checkpoint, []).append(cell)
-    return [(_request(row, options), row) for row in rows.values()]
+def _load(path: Path, request: Request) -> list[Record]:
+    """The records of a file, or those of some metrics."""
+    wanted = {name.lower() for name in request.metrics}
+    records = stored.load(path)
+    return [record for record in records if not wanted or record.metric.name.lower() in wanted]
 
 
-def _request(then: Sequence[Cell], options: CheckOptions) -> RunOptions:
-    """The ``coldbench run`` that measured these cells of one row.
+#: A row, how to measure it, and the records that it is to be held against.
+Job = tuple[Row, Request, list[Record]]
+
+
+def _jobs(then: Sequence[Record], request: Request) -> list[Job]:
+    """What measured these records, row by row."""
+    rows: dict[str, list[Record]] = {}
+    for record in then:
+        if record.measured:
+            rows.setdefault(record.where.row, []).append(record)
+    return [_job(records, request) for records in rows.values()]
+
+
+def _job(then: list[Record], request: Request) -> Job:
+    """The row and the request that measured these records of one row.
 
     Raises:
-        BadInput: no single one did, or it had images that the options do not give.
+        BadInput: no single request did, or it had images that this one does not give.
     """
-    first, entry = then[0], find_entry(then[0].checkpoint)
-    if len({(cell.images, cell.seed, cell.protocol) for cell in then}) != 1:
-        raise BadInput(f"the reference of {first.checkpoint} mixes numbers of several N, seeds or protocols")
-    own = not entry.start and first.data != first.dataset
-    if own and options.data is None:
-        raise BadInput(f"{first.checkpoint} was measured on images of {first.data}: say where they are with --data")
-    protocol, transform, settings = parse_name(first.protocol)
-    return RunOptions(
-        table=str(first.table),
-        rows=(entry.dataset,),
-        methods=tuple(dict.fromkeys(cell.method for cell in then)),
-        images=first.images,
-        seed=first.seed,
-        protocol=protocol,
-        transform=transform,
-        settings=settings,
-        data=options.data if own else None,
-        features=tuple(dict.fromkeys(cell.features for cell in then if cell.features)) or ("none",),
-        allow_random_weights=any(cell.checkpoint_sha256 == RANDOM for cell in then),
-        batch_size=options.batch_size,
-        dtype=options.dtype,
-        device=options.device,
-        data_root=options.data_root,
-        workers=options.workers,
-        quiet=options.quiet,
+    first = then[0]
+    one = {(each.identity.images, each.identity.seed, each.identity.protocol) for each in then}
+    if len(one) != 1:
+        raise BadInput(f"the reference of {first.where.row} mixes numbers of several N, seeds or protocols")
+    data = _data(first, request)
+    methods = tuple(dict.fromkeys(record.request.get("method", record.where.method) for record in then))
+    asked = replace(
+        request,
+        images=first.identity.images,
+        methods=methods,
+        metrics=tuple(dict.fromkeys(record.metric.name for record in then)),
+        features=tuple(dict.fromkeys(record.metric.features for record in then if record.metric.features)) or ("none",),
+        data=data,
+        transform=first.request.get("transform"),
+        settings=first.request.get("settings", {}),
+        seed=first.identity.seed,
+        protocol=first.identity.protocol,
+        allow_random_weights=any(record.identity.checkpoint_sha256 == RANDOM_WEIGHTS for record in then),
+    )
+    return _row(first, methods, asked), asked, then
+
+
+def _data(first: Record, request: Request) -> str | None:
+    """The images in the place of the row's, where it was measured on such: those of the request, or the same again.
+
+    Raises:
+        BadInput: a record of schema 2 does not say which, and the request does not either.
+    """
+    again = first.request.get("data")
+    if again:
+        return request.data or str(again)
+    if first.schema_version < stored.SCHEMA_VERSION and _foreign_images(first):
+        if request.data is None:
+            raise BadInput(f"{first.where.row} was measured on images of {first.identity.data}: say where with --data")
+        return request.data
+    return None
+
+
+def _foreign_images(first: Record) -> bool:
+    """Whether a record of schema 2, which does not say, was measured on other images than the row's."""
+    generates = load_entries()[first.identity.checkpoint].start
+    return not generates and first.identity.data != first.where.title.removesuffix(" (ours)")
+
+
+def _row(first: Record, methods: tuple[str, ...], request: Request) -> Row:
+    """The row that a record stands in."""
+    command = first.request.get("command")
+    if command == "run":
+        rows = select_rows(first.request["table"], [first.where.row], methods)
+        return next(row for row in rows if (row.table, row.name) == (first.where.table, first.where.row))
+    if command not in ("evaluate", "compare"):
+        raise BadInput(f"{first.where.row} was measured from Python: no command measures it again")
+    return Row(
+        table=first.where.table,
+        caption=first.where.caption,
+        name=first.where.row,
+        title=first.where.title,
+        dataset=first.request["dataset"],
+        checkpoint=first.identity.checkpoint,
+        methods=methods,
+        metrics=request.metrics,
+        degradation=first.request["degradation"],
+        transform=first.request["row_transform"],
+        channels=first.request["channels"],
     )
 
 
-def _measure_again(request: RunOptions, then: Sequence[Cell], states: States) -> list[Cell]:
+def _measure_again(row: Row, request: Request, then: Sequence[Record], claim: Claim) -> list[Record]:
     """What these records measured, measured by the code as it is; missing where that needs something absent."""
     try:
-        rows = measure_rows(requested_rows(request), request, states)
-        return [cell for measured in rows for cell in measured.cells]
+        tabled = then[0].request["command"] == "run"
+        prepared = plan(row, request, request.store(), tabled=tabled)
+        command = {key: then[0].request[key] for key in ("command", "table")}
+        measured = measure_plan(prepared, claim, command, f"{then[0].where.table} {row.title}").records
     except Missing as error:
-        return [replace(cell, value=None, low=None, high=None, status="missing", reason=str(error)) for cell in then]
+        return [replace(each, value=None, interval=None, status=stored.MISSING, reason=str(error)) for each in then]
+    # A comparison of restorers calls each by its own name.
+    names = {record.request.get("method", record.where.method): record.where for record in then}
+    return [replace(record, where=names.get(record.where.method, record.where)) for record in measured]

@@ -1,165 +1,240 @@
-"""``coldbench compare``: several methods on the same images, seeds and noise."""
+"""``coldbench compare``: several methods, or several restorers, on the same images, seeds and noise."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import combinations
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import click
 from torch import Tensor
 
-from coldbench.commands.output import States, claimed
-from coldbench.commands.plan import Prepared, Settings, prepare, protocol_name
-from coldbench.commands.saving import save_comparison
-from coldbench.core.devices import device_name
+from coldbench.commands.evaluate import METRICS, evaluated_row, slug
+from coldbench.commands.output import save_comparison
+from coldbench.commands.plan import NO_FEATURES, plan
+from coldbench.commands.recording import Measurement, measure_plan
+from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
-from coldbench.data.cache import ImageStore
-from coldbench.diffusion.catalog import did_you_mean, find_entry
-from coldbench.evaluation.generation import GENERATORS
-from coldbench.evaluation.scores import Outcome
-from coldbench.metrics.frechet import few_images
-from coldbench.records import record as results
-from coldbench.records.comparison import Comparison, Setting, Side
+from coldbench.core.registry import did_you_mean
+from coldbench.data.datasets import dataset_title
+from coldbench.diffusion.catalog import find_entry, load_entries
+from coldbench.diffusion.registries import RESTORERS, SAMPLERS
+from coldbench.diffusion.samplers import DEGRADED_IMAGE, find_sampler
+from coldbench.evaluation.scores import ORIGINAL, Key
+from coldbench.metrics.intervals import Estimate, difference
+from coldbench.records.comparison import verdict
+from coldbench.records.folder import Claim, claimed
+from coldbench.records.record import Difference, Record
+from coldbench.tables.tables import Row
 
-#: What restores images, by the names of the paper's Figure 2 -> what the runner calls it.
-RESTORERS = {"degraded": "degraded", "direct": "direct", "naive": "naive", "improved": "sampled"}
-#: The model of each kind of method, where none is named: generators by what they start from.
-DEFAULT_MODELS = {"": "mnist-blur", "noise": "mnist-noise", "channel-means": "mnist-blur-generate"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompareOptions(Settings):
-    """A request to compare; see ``coldbench compare --help``."""
-
-    methods: tuple[str, ...]
-    models: tuple[str, ...] = ()
-    output: Path = Path("results/compare")
+#: Where results go, and how many images are measured, unless said otherwise.
+OUTPUT = Path("results/compare")
+IMAGES = 1000
+#: The model of each kind of method, where none is named: by what it starts from.
+MODELS = {DEGRADED_IMAGE: "mnist-blur", "noise": "mnist-noise", "channel-means": "mnist-blur-generate"}
 
 
-def compare_methods(options: CompareOptions) -> list[Comparison]:
-    """Measure every method, pair by pair; write record, table and picture.
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One of those that are compared.
+
+    Attributes:
+        name: as it was asked for.
+        method: the sampler that it is measured by.
+        measured: what came of it.
+    """
+
+    name: str
+    method: str
+    measured: Measurement
+
+    def estimate(self, metric: str, features: str) -> Estimate:
+        """Its number, with replicates."""
+        assert self.measured.outcome is not None
+        return self.measured.outcome.estimates[self.method, metric, features]
+
+
+def compare(
+    names: Sequence[str],
+    request: Request,
+    *,
+    models: Sequence[str] = (),
+    degradation: str | None = None,
+    output: Path = OUTPUT,
+) -> list[Record]:
+    """Measure every method or restorer, pair by pair; write record, table and picture.
+
+    Args:
+        names: methods; or restorers, where ``degradation`` is given without ``models``, or where all are models.
+        request: how to measure; of restorers, ``methods`` says by which one method, ``sampled`` unless given.
+        models: the checkpoint of the methods, or one a kind of method.
+        degradation: that the restorers undo.
+        output: the folder.
 
     Raises:
-        BadInput: unknown or incomparable methods, or models that do not fit them.
+        BadInput: unknown or incomparable names, or models that do not fit them.
         Missing: data or weights that they need.
     """
-    methods_of = _by_kind(options.methods)
-    models = _models(options.models, tuple(methods_of))
-    if options.data and "" not in methods_of:
-        raise BadInput("--data gives images to restore, but these methods generate")
-    if options.features == ("none",) and "" not in methods_of:
-        raise BadInput("generated images have no metric without features: choose other --features")
-    stem = options.output / "-vs-".join(options.methods)
-    with claimed(options.output, fresh=options.fresh) as states:
-        store = options.store()
-        prepared = {kind: _prepare(models[kind], methods, options, store) for kind, methods in methods_of.items()}
-        outcomes = {kind: _measure(item, options, states) for kind, item in prepared.items()}
-        sides = {method: (prepared[kind], outcomes[kind]) for kind, methods in methods_of.items() for method in methods}
-        comparisons = _compare(sides, options)
-        save_comparison(comparisons, _gallery(sides), stem)
-    return comparisons
-
-
-def _by_kind(methods: tuple[str, ...]) -> dict[str, list[str]]:
-    """The methods of each kind: ``""`` restores, the others are what a generator starts from."""
-    kinds: dict[str, list[str]] = {}
-    known = [*RESTORERS, *GENERATORS]
-    for method in methods:
-        if method not in known:
-            raise BadInput(f"unknown method '{method}'{did_you_mean(method, known)}")
-        kinds.setdefault(GENERATORS[method].start if method in GENERATORS else "", []).append(method)
-    if len(set(methods)) < len(methods) or len(methods) == 1:
+    if len(set(names)) < len(names) or len(names) < 2:
         raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
-    if "" in kinds and len(kinds) > 1:
+    request = request if request.images is not None else dataclasses.replace(request, images=IMAGES)
+    stem = "-vs-".join(map(slug, names))
+    rows = compared_rows(names, request, models, degradation, stem)
+    with claimed(output, fresh=request.fresh) as claim:
+        sides = _sides(names, rows, request, claim)
+        records = with_differences([sides[name] for name in names])
+        save_comparison(records, _gallery(sides), output / stem)
+    return records
+
+
+def compared_rows(
+    names: Sequence[str], request: Request, models: Sequence[str], degradation: str | None, table: str
+) -> dict[str, Row]:
+    """Each name's row; methods of one kind share one."""
+    entries = load_entries()
+    restorers = not models and (degradation is not None or all(name in entries or name in RESTORERS for name in names))
+    if restorers:
+        methods = request.methods or ("sampled",)
+        if len(methods) > 1:
+            raise BadInput("restorers are compared by one method: name one with --methods")
+        own = degradation or names[0]
+        return {name: _restoring(name, own, methods, request, table) for name in names}
+    kinds = _by_kind(names)
+    checkpoints = _models(models, tuple(kinds), degradation, request)
+    rows = {kind: _row(checkpoints[kind], methods, degradation, request, table) for kind, methods in kinds.items()}
+    return {name: rows[kind] for kind, methods in kinds.items() for name in methods}
+
+
+def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
+    """The methods of each kind, by what they start from; those that start from anything join the others."""
+    kinds: dict[str, list[str]] = {}
+    for method in methods:
+        if method not in SAMPLERS and ":" not in method:
+            raise BadInput(f"unknown method '{method}'{did_you_mean(method, SAMPLERS)}")
+    starts = {method: find_sampler(method).start for method in methods}
+    known = [start for start in starts.values() if start in MODELS] or [DEGRADED_IMAGE]
+    for method, start in starts.items():
+        kinds.setdefault(start if start in MODELS else known[0], []).append(method)
+    if DEGRADED_IMAGE in kinds and len(kinds) > 1:
         raise BadInput("methods that restore images and methods that make new ones have nothing to be compared by")
     return kinds
 
 
-def _models(names: tuple[str, ...], kinds: tuple[str, ...]) -> dict[str, str]:
+def _models(names: Sequence[str], kinds: Sequence[str], degradation: str | None, request: Request) -> dict[str, str]:
     """The checkpoint of each kind of method: the one named that has the kind's start, or the default."""
-    models = {kind: DEFAULT_MODELS[kind] for kind in kinds}
+    models = {kind: MODELS[kind] for kind in kinds}
     named: set[str] = set()
+    entries = load_entries()
     for name in names:
-        entry = find_entry(name)
-        kind = "" if "" in kinds else entry.start.get("name", "")
-        if kind not in kinds or not entry.degradation:
+        own = name not in entries and (":" in name or name in RESTORERS)
+        kind = DEGRADED_IMAGE if own else find_entry(name).start.get("name", DEGRADED_IMAGE)
+        if kind not in kinds:
             raise BadInput(f"--model {name} serves none of these methods")
         if kind in named:
             raise BadInput(f"--model {name} is one too many: {models[kind]} serves these methods already")
         models[kind] = name
         named.add(kind)
-    datasets = {find_entry(name).dataset for name in models.values()}
+    if request.data and DEGRADED_IMAGE not in kinds:
+        raise BadInput("--data gives images to restore, but these methods generate")
+    if request.features == ("none",) and DEGRADED_IMAGE not in kinds:
+        raise BadInput(NO_FEATURES)
+    datasets = {entries[name].dataset for name in models.values() if name in entries}
     if len(datasets) > 1:
         raise BadInput(f"models of different data sets cannot be compared: {', '.join(sorted(datasets))}")
     return models
 
 
-def _prepare(model: str, methods: list[str], options: CompareOptions, store: ImageStore) -> Prepared:
-    internal = [RESTORERS.get(method, method) for method in methods]
-    if methods[0] in RESTORERS and "degraded" not in internal:
-        internal.append("degraded")  # for the picture
-    item = prepare(find_entry(model), internal, options, store)
-    for reason in item.missing.values():
-        raise Missing(reason)
-    return item
-
-
-def _measure(item: Prepared, options: CompareOptions, states: States) -> Outcome:
-    outcome = item.run(item.entry.name, states.keeper(item.entry.name, item.identity(options)), options)
-    if not options.quiet:
-        click.echo(f"{item.entry.name}: {item.images} images in {outcome.seconds:.1f} s", err=True)
-    return outcome
-
-
-def _compare(sides: Mapping[str, tuple[Prepared, Outcome]], options: CompareOptions) -> list[Comparison]:
-    first, outcome = next(iter(sides.values()))
-    setting = Setting(
-        images=first.images,
-        seed=options.seed,
-        protocol=protocol_name(first.entry, options),
-        data=first.data,
-        data_sha256=first.data_sha256,
-        device=device_name(first.device),
-        dtype=options.dtype,
-        batch_size=options.batch_size,
-        versions=results.versions(),
-        revision=results.revision(),
-    )
-    hashes = {space.name: space.sha256 for space in first.features}
-    metrics = dict.fromkeys((metric, features) for _, metric, features in outcome.estimates)
-    return [
-        Comparison(
-            metric=metric,
-            features=features,
-            features_sha256=hashes.get(features),
-            a=_side(a, *sides[a], metric, features),
-            b=_side(b, *sides[b], metric, features),
-            setting=setting,
-            warning=few_images(first.images, features, outcome.dimensions),
-        )
-        for metric, features in sorted(metrics)
-        for a, b in combinations(options.methods, 2)
-    ]
-
-
-def _side(method: str, item: Prepared, outcome: Outcome, metric: str, features: str) -> Side:
-    internal = RESTORERS.get(method, method)
-    return Side(
-        method=method,
-        estimate=outcome.estimates[internal, metric, features],
-        checkpoint=item.entry.name,
-        checkpoint_sha256=item.entry.sha256 if internal in item.networked else None,
+def _row(model: str, methods: Sequence[str], degradation: str | None, request: Request, table: str) -> Row:
+    """One checkpoint with the methods that it is compared by."""
+    entry = load_entries().get(model)
+    if entry is None or not entry.start:
+        return _restoring(model, degradation, methods, request, table)
+    return Row(
+        table=table,
+        caption="",
+        name=model,
+        title=dataset_title(entry.dataset),
+        dataset=entry.dataset,
+        checkpoint=model,
+        methods=tuple(methods),
+        metrics=METRICS[:1],
     )
 
 
-def _gallery(sides: Mapping[str, tuple[Prepared, Outcome]]) -> dict[str, Tensor]:
-    """One row a method, under the originals where there are any."""
+def _restoring(restorer: str, degradation: str | None, methods: Sequence[str], request: Request, table: str) -> Row:
+    """One restorer with the methods that it is compared by, and the degraded images for the picture."""
+    shown = tuple(dict.fromkeys((*methods, "degraded")))
+    return evaluated_row(restorer, degradation, dataclasses.replace(request, methods=shown), table)
+
+
+def _sides(names: Sequence[str], rows: Mapping[str, Row], request: Request, claim: Claim) -> dict[str, Side]:
+    """All rows are planned before any is measured."""
+    store = request.store()
+    plans = {row.name: plan(row, request, store) for row in rows.values()}
+    for each in plans.values():
+        for reason in (*each.missing.values(), *_asked_and_absent(each.absent, request)):
+            raise Missing(reason)
+    command = {"command": "compare", "table": None}
+    measured = {name: measure_plan(each, claim, command, name) for name, each in plans.items()}
+    return {
+        name: Side(name, name if name in row.methods else row.methods[0], measured[row.name])
+        for name, row in ((name, rows[name]) for name in names)
+    }
+
+
+def _asked_and_absent(absent: Mapping[tuple[str, str], str], request: Request) -> list[str]:
+    """Why metrics that were asked for by name cannot be had; a feature space is only missed if it was named."""
+    return [reason for (_, features), reason in absent.items() if request.metrics and not features]
+
+
+def with_differences(sides: Sequence[Side]) -> list[Record]:
+    """The records of all sides, each with its differences from those before it."""
+    records: list[Record] = []
+    for number, side in enumerate(sides):
+        for record in side.measured.records:
+            if record.where.method != side.method or not record.measured:
+                continue
+            where = dataclasses.replace(record.where, method=side.name)
+            named = dataclasses.replace(record, where=where, request={**record.request, "method": side.method})
+            differences = tuple(_difference(before, side, named) for before in sides[:number] if _has(before, named))
+            records.append(dataclasses.replace(named, differences=differences))
+    return records
+
+
+def _has(side: Side, record: Record) -> bool:
+    key: Key = (side.method, record.metric.name, record.metric.features)
+    return side.measured.outcome is not None and key in side.measured.outcome.estimates
+
+
+def _difference(a: Side, b: Side, record: Record) -> Difference:
+    metric = record.metric
+    paired = _paired(a, b)
+    estimates = [side.estimate(metric.name, metric.features) for side in (a, b)]
+    found = difference(*estimates, paired=paired)
+    return Difference(
+        against=a.name,
+        value=found.value,
+        interval=found.interval,
+        paired=found.paired,
+        verdict=verdict(found.value, found.interval, a.name, record),
+    )
+
+
+def _paired(a: Side, b: Side) -> bool:
+    """Whether both saw the same images under the same draws: those of one row do, and restorers of one degradation."""
+    first, second = a.measured.plan, b.measured.plan
+    if first is second:
+        return True
+    alike = first.degradation == second.degradation and first.data_sha256 == second.data_sha256
+    return alike and not first.start and not second.start and first.transform == second.transform
+
+
+def _gallery(sides: Mapping[str, Side]) -> dict[str, Tensor]:
+    """One row a side, under the originals where there are any."""
     pictures: dict[str, Tensor] = {}
-    for method, (_, outcome) in sides.items():
-        for label in ("original", "degraded"):
-            if label in outcome.gallery:
-                pictures.setdefault(label, outcome.gallery[label])
-        pictures[method] = outcome.gallery[RESTORERS.get(method, method)]
+    for side in sides.values():
+        gallery = side.measured.gallery
+        for label in (ORIGINAL, "degraded"):
+            if label in gallery:
+                pictures.setdefault(label, gallery[label])
+        pictures[side.name] = gallery[side.method]
     return pictures

@@ -1,132 +1,103 @@
-"""``coldbench evaluate``: any restorer, any degradation, any images."""
+"""``coldbench evaluate``: any restorer, any degradation, any images, as a table of one row."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from coldbench import api
-from coldbench.commands.plan import Settings, progress_bar, transform_of
+from coldbench.commands.output import save_row
+from coldbench.commands.plan import Given, plan
+from coldbench.commands.recording import Measurement, measure_plan
+from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput
-from coldbench.data.datasets import open_source
-from coldbench.diffusion.catalog import RESTORERS, Entry, load_entries
-from coldbench.diffusion.sampling import Restore
-from coldbench.evaluation.protocols import Protocol, find_protocol, stored_name
-from coldbench.records.formats import ABSENT, DECIMALS, RECORDS, print_frame, print_records, random_weights
-from coldbench.records.record import RANDOM, metric_name
+from coldbench.core.registry import did_you_mean
+from coldbench.data.datasets import dataset_title
+from coldbench.diffusion.catalog import find_entry, load_entries
+from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS
+from coldbench.records.folder import claimed
+from coldbench.records.record import Record
+from coldbench.tables.tables import Row
+
+#: Where results go unless said otherwise.
+OUTPUT = Path("results/evaluate")
+#: What is measured unless said otherwise.
+METHODS = ("degraded", "sampled", "direct")
+METRICS = ("FID", "SSIM", "RMSE")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(Settings):
-    """A request to evaluate; see ``coldbench evaluate --help``."""
+def evaluate(restorer: str, request: Request, *, degradation: str | None = None, output: Path = OUTPUT) -> list[Record]:
+    """Measure one restorer; write record, table and picture.
 
-    restorer: str
-    degradation: str | None = None
-    methods: tuple[str, ...] = ("degraded", "sampled", "direct")
-    channels: int | None = None
-
-
-def evaluate_restorer(options: EvaluateOptions) -> pd.DataFrame:
-    """Measure; one line a method and metric, as ``coldbench.evaluate`` returns it.
+    Args:
+        restorer: a model of the registry, the name of a plug-in, or ``module:attribute``.
+        request: how to measure.
+        degradation: a family, a model whose degradation it is, or ``module:attribute``; the restorer's own else.
+        output: the folder.
 
     Raises:
-        BadInput, Missing: as ``coldbench.evaluate``; and where nothing says what to restore.
+        BadInput, Missing: as ``coldbench evaluate --help`` says; and where nothing says what to restore.
     """
-    entry = load_entries().get(options.restorer)
-    name = options.degradation or (entry.name if entry else None)
-    data = options.data or (entry.dataset if entry else None)
-    if name is None or data is None:
-        raise BadInput(f"{options.restorer} is no registered model: say --degradation and --data")
-    protocol = _protocol(entry, options)
-    degradation = api.build_degradation(name, **{**protocol.settings, **options.chosen})
-    source = open_source(data, options.data_root)
-    transform = transform_of(entry, options, protocol) if entry else options.transform or "native"
-    return api.evaluate(
-        _restore(entry, options) if any(map(protocol.involves_network, options.methods)) else None,
-        degradation,
-        source,
-        count=options.images,
-        channels=options.channels or (entry.channels if entry else 3),
-        methods=options.methods,
-        features=options.features,
-        transform=transform,
-        protocol=protocol,
-        seed=options.seed,
-        batch_size=options.batch_size,
-        device=options.device,
-        workers=options.workers,
-        progress=partial(progress_bar, quiet=options.quiet),
-        watch=_counting(progress_bar(options.restorer, quiet=options.quiet), options.images or source.count),
+    row = evaluated_row(restorer, degradation, request)
+    prepared = plan(row, request, request.store())
+    with claimed(output, fresh=request.fresh) as claim:
+        measured = measure_plan(prepared, claim, {"command": "evaluate", "table": None}, restorer)
+        save_row(measured.records, measured.gallery, output, row, [row])
+    return measured.records
+
+
+def evaluated_row(restorer: str, degradation: str | None, request: Request, table: str = "") -> Row:
+    """The row that a restorer makes.
+
+    Args:
+        restorer, degradation: see ``evaluate``.
+        request: how to measure.
+        table: its name; one made of the restorer's unless given.
+
+    Raises:
+        BadInput: no such restorer, or nothing says what to restore.
+    """
+    entry = load_entries().get(restorer)
+    if entry is None and ":" not in restorer and restorer not in RESTORERS:
+        raise BadInput(f"unknown model or restorer '{restorer}'{did_you_mean(restorer, [*load_entries(), *RESTORERS])}")
+    data = request.data or (entry.dataset if entry else None)
+    if data is None or (degradation is None and entry is None):
+        raise BadInput(f"{restorer} is no registered model: say --degradation and --data")
+    return Row(
+        table=table or f"evaluate-{slug(restorer)}",
+        caption="",
+        name=restorer,
+        title=dataset_title(data),
+        dataset=entry.dataset if entry else data,
+        checkpoint=restorer,
+        methods=request.methods or METHODS,
+        metrics=METRICS,
+        degradation=None if degradation is None else degradation_settings(degradation),
     )
 
 
-def _counting(progress: Callable[[int, int], None], total: int) -> Callable[[int], None]:
-    """What is told of each batch tells ``progress`` of all of them."""
-    done = 0
+def degradation_settings(name: str) -> Mapping[str, Any]:
+    """The settings that a degradation's name stands for: those of a model, or the bare family.
 
-    def watch(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done, total)
-
-    return watch
-
-
-def _protocol(entry: Entry | None, options: EvaluateOptions) -> Protocol:
-    """Under the name that tells what the command changed."""
-    own = entry is not None and options.degradation in (None, entry.name)
-    if not own and options.protocol != "paper":
-        raise BadInput(f"protocol {options.protocol} is that of the paper's rows: it needs a model's own degradation")
-    protocol = find_protocol(options.protocol, entry) if entry and own else Protocol("paper")
-    return replace(protocol, name=stored_name(protocol.name, "native", options.settings))
+    Raises:
+        BadInput: it is neither, nor ``module:attribute``.
+    """
+    entries = load_entries()
+    if name in DEGRADATIONS or ":" in name:
+        return {"name": name}
+    if name not in entries:
+        raise BadInput(f"unknown degradation '{name}'{did_you_mean(name, [*DEGRADATIONS, *entries])}")
+    return find_entry(name).degradation
 
 
-def _restore(entry: Entry | None, options: EvaluateOptions) -> Restore:
-    if entry is not None:
-        model = api.load_model(
-            entry.name,
-            device=options.device,
-            dtype=options.dtype,
-            allow_random_weights=options.allow_random_weights,
-        )
-        return model.restore
-    if options.dtype != "float32":
-        raise BadInput(f"--dtype is that of a registered model's network; {options.restorer} has its own")
-    restore: Any = RESTORERS[options.restorer]
-    if not callable(restore):
-        raise BadInput(f"restorer '{options.restorer}' is {type(restore).__name__}, not a callable R(x, s)")
-    return restore
+def slug(name: str) -> str:
+    """A name as part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
-def render(frame: pd.DataFrame, options: EvaluateOptions, style: str) -> str:
-    """The measurement in one of ``tables.FORMATS``; CSV and JSON in full precision."""
-    if style in RECORDS:
-        return print_records(frame.astype(object).where(frame.notna(), None).to_dict("records"), style)
-    first = frame.iloc[0]
-    network = next(filter(None, frame.checkpoint_sha256), "")[:12]
-    notes = [
-        f"{first.images} images of {first.data}, seed {first.seed}, protocol {first.protocol}, {first.degradation}",
-        f"{options.restorer}{f' ({network})' if network else ''}, {first['dtype']} on {first.device}",
-        "95 % intervals by a delete-a-group jackknife",
-        *dict.fromkeys(filter(None, frame.warning)),
-    ]
-    if network == RANDOM:
-        notes.append(random_weights(options.restorer))
-    table = pd.DataFrame([_line(row) for row in frame.itertuples()])
-    return print_frame(table, options.restorer, notes, style)
-
-
-def _line(row: Any) -> dict[str, str]:
-    decimals = DECIMALS[row.metric]
-    interval = ABSENT if math.isnan(row.low) else f"{row.low:.{decimals}f} to {row.high:.{decimals}f}"
-    return {
-        "Method": row.method.capitalize(),
-        "Metric": metric_name(row.metric, row.features),
-        "Value": f"{row.value:.{decimals}f}",
-        "95 % interval": interval,
-    }
+def measure_given(row: Row, request: Request, given: Given) -> Measurement:
+    """Measure objects from Python; no command has these numbers again."""
+    return measure_plan(
+        plan(row, request, request.store(), given=given), None, {"command": "python", "table": None}, row.name
+    )

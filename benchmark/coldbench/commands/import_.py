@@ -4,62 +4,55 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from coldbench.commands.listing import listed
 from coldbench.core.errors import BadInput, one_line
 from coldbench.core.paths import home
-from coldbench.core.settings import parse_setting
-from coldbench.diffusion.catalog import (
-    DEGRADATIONS,
-    Entry,
-    find_entry,
-    find_recipe,
-    load_entries,
-    register_weights,
-    user_registry,
-)
-from coldbench.diffusion.checkpoints import build_network, make, save_weights
+from coldbench.core.weights import save_weights
+from coldbench.diffusion.building import build_degradation, build_network
+from coldbench.diffusion.catalog import Entry, find_entry, find_recipe, register_weights, user_registry
+from coldbench.diffusion.registries import DEGRADATIONS
 from coldbench.diffusion.released import check_degradation, infer_degradation, infer_network, read_released
+from coldbench.metrics.features import FEATURES
 
 
 @dataclass(frozen=True)
-class ImportOptions:
-    """A request to import; see ``coldbench import --help``."""
+class ImportRequest:
+    """What to import, and as what; see ``coldbench import --help``."""
 
     path: Path
     name: str
     like: str
-    settings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def import_checkpoint(options: ImportOptions) -> str:
+def import_checkpoint(request: ImportRequest) -> str:
     """Convert, check and register; returns what to tell the user.
 
     Raises:
         BadInput: no released checkpoint, or one that does not fit the degradation it is said to restore.
     """
-    _check_name(options.name)
-    model = find_entry(options.like)
-    if not model.degradation:
-        raise BadInput(f"{options.like} restores nothing: name a restoration model after --like")
-    released = read_released(options.path)
+    _check_name(request.name)
+    model = find_entry(request.like)
+    released = read_released(request.path)
     told = infer_degradation(released, model.degradation)
-    degradation = {**model.degradation, **told, **dict(map(parse_setting, options.settings))}
-    image_size = make(options.name, DEGRADATIONS, degradation).image_size
+    degradation = {**model.degradation, **told.settings, **request.settings}
+    image_size = build_degradation(degradation, request.name).image_size
     network = infer_network(released.weights, image_size)
     if "channels" in degradation:
         degradation["channels"] = network["channels"]
-    recipe = find_recipe(options.like)
-    notes = f"Imported from {options.path.name}; the recipe is that of {recipe.name}, the file tells of none."
+    recipe = find_recipe(request.like)
+    notes = f"Imported from {request.path.name}; the recipe is that of {recipe.name}, the file tells of none."
     entry = dataclasses.replace(
         recipe.with_preset("paper") if "paper" in recipe.presets else recipe,
-        name=options.name,
+        name=request.name,
         network=network,
         degradation=degradation,
-        weights=home() / "models" / f"{options.name}.safetensors",
+        weights=home() / "models" / f"{request.name}.safetensors",
         notes=" ".join(filter(None, [notes, recipe.notes])),
         presets={},
         preset="",
@@ -69,7 +62,8 @@ def import_checkpoint(options: ImportOptions) -> str:
     register_weights(entry, entry.weights, sha256)
     return (
         f"{entry.weights}\nsha256 {sha256}\n{listed(network)}\n{listed(degradation)}\n"
-        + (f"read off the file's buffers: {listed(told)}\n" if told else "")
+        + (f"read off the file's buffers: {listed(told.settings)}\n" if told.settings else "")
+        + (f"assumed: {told.assumed}\n" if told.assumed else "")
         + f"{entry.name} is now in {user_registry()}"
     )
 
@@ -82,13 +76,12 @@ def _check_name(name: str) -> None:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise BadInput(f"'{name}' is no name for a checkpoint: use letters, digits, '.', '_' and '-'")
-    known = load_entries().get(name)
-    if name in DEGRADATIONS or (known is not None and not known.degradation):
+    if name in DEGRADATIONS or name in FEATURES:
         raise BadInput(f"'{name}' is taken by a degradation or a feature extractor: choose another name with --as")
 
 
 def _loaded(entry: Entry, weights: Any) -> Any:
-    network = build_network(entry)
+    network = build_network(entry.network, entry.name)
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,51 +1,191 @@
-"""What ``coldbench list`` prints."""
+"""What ``coldbench list`` prints: every name that a command takes, what is at hand, and what supplies the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from coldbench.diffusion.catalog import DATASETS, DEGRADATIONS, FEATURES, NETWORKS, RESTORERS, Entry, load_entries
-from coldbench.tables.tables import TABLES
+from coldbench.commands.request import Request
+from coldbench.core.errors import BadInput, ColdbenchError, Missing
+from coldbench.core.registry import Registry
+from coldbench.data.datasets import DATASETS, find_dataset, open_source
+from coldbench.data.transforms import TRANSFORMS
+from coldbench.diffusion.catalog import Entry, load_entries
+from coldbench.diffusion.registries import DEGRADATIONS, NETWORKS, RESTORERS, SAMPLERS
+from coldbench.metrics.features import FEATURES, absence
+from coldbench.metrics.metric import METRICS, find_metrics
+from coldbench.tables.tables import Row, paper_tables
 
-_REGISTRIES = {
-    "degradations": DEGRADATIONS,
-    "networks": NETWORKS,
-    "datasets": DATASETS,
-    "features": FEATURES,
-    "restorers": RESTORERS,
-}
+_INDENT = " " * 4
+_WIDTH = 110
 
 
-def listing(what: str) -> str:
-    """One line a thing.
+def listing(what: str | None, request: Request) -> str:
+    """One kind of name, or all of them, each under its heading.
+
+    Args:
+        what: a key of ``KINDS``; all unless given.
+        request: says where the data sets are.
 
     Raises:
         BadInput: a registry that cannot be read.
     """
-    if what == "tables":
-        return "\n".join(
-            f"{table.number}  {table.caption}: {', '.join(f'{row.dataset} ({row.checkpoint})' for row in table.rows)}"
-            for table in TABLES.values()
-        )
-    if what == "models":
-        return "\n".join(_model_line(entry) for entry in load_entries().values())
-    if what == "transforms":
-        from coldbench.data.transforms import TRANSFORMS
-
-        return "\n".join(f"{name:<12} {transform}" for name, transform in TRANSFORMS.items())
-    return "\n".join(_REGISTRIES[what])
-
-
-def _model_line(entry: Entry) -> str:
-    weights = f"{entry.weights} ({entry.sha256[:12]})" if entry.sha256 else f"no weights: coldbench train {entry.name}"
-    settings = listed({key: value for key, value in entry.degradation.items() if key != "name"})
-    task = f"{entry.degradation['name']}: {settings}" if entry.degradation else "feature extractor"
-    presets = f"presets: {', '.join(entry.presets)}" if entry.presets else ""
-    lines = [f"{entry.name:<18} {weights}", task, *filter(None, [presets, entry.notes])]
-    return f"\n{'':<19}".join(lines)
+    if what is not None:
+        return KINDS[what](request)
+    return "\n\n".join(f"# {name}\n{KINDS[name](request)}" for name in KINDS)
 
 
 def listed(settings: Mapping[str, Any]) -> str:
     """Settings as ``key value, key value``."""
     return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _tables(request: Request) -> str:
+    lines = []
+    for table in paper_tables().values():
+        lines.append(f"{table.name}  {table.caption}")
+        lines += [f"{_INDENT}{row.name:<20} {_row_state(row, request)}" for row in table.rows]
+    return "\n".join(lines)
+
+
+def _row_state(row: Row, request: Request) -> str:
+    """What a row lacks, data and weights alike, each with the command that supplies it."""
+    entry = load_entries()[row.checkpoint]
+    # The statistics of MNIST's training images ship: a generator of digits needs no images.
+    data = "" if entry.start and row.dataset == "mnist" else _data_state(row.dataset, request.root, bool(entry.start))
+    return "; ".join(filter(None, (data, _weights_state(entry)))) or "at hand"
+
+
+@cache
+def _data_state(dataset: str, root: Path, train: bool) -> str:
+    try:
+        open_source(dataset, root, train=train)
+    except ColdbenchError as error:
+        return str(error)
+    return ""
+
+
+def _weights_state(entry: Entry) -> str:
+    if entry.sha256 and entry.weights.exists():
+        return ""
+    return f"no weights: coldbench train {entry.name}, or coldbench import model.pt --as {entry.name}"
+
+
+def _models(request: Request) -> str:
+    notes: dict[str, str] = {}
+    lines = []
+    for entry in load_entries().values():
+        state = _weights_state(entry) or f"{entry.weights} ({(entry.sha256 or '')[:12]})"
+        lines.append(f"{entry.name}\n{_INDENT}{state}")
+        settings = {key: value for key, value in entry.degradation.items() if key != "name"}
+        lines.append(f"{_INDENT}{entry.dataset}, {entry.degradation['name']}: {listed(settings)}")
+        if entry.presets:
+            lines.append(f"{_INDENT}presets: {', '.join(entry.presets)}")
+        for sentence in filter(None, re.split(r"(?<=\.)\s+", entry.notes)):
+            number = notes.setdefault(sentence, str(len(notes) + 1))
+            lines[-1] += f" [{number}]"
+    return "\n".join([*lines, "", *(_wrapped(f"[{number}] {note}") for note, number in notes.items())])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, subsequent_indent=_INDENT)
+
+
+def _datasets(request: Request) -> str:
+    lines = []
+    for name in DATASETS:
+        lines.append(f"{name:<10} {find_dataset(name).title}")
+        for split, train in (("test", False), ("training", True)):
+            lines.append(f"{_INDENT}{split} images: {_split_state(name, request, train=train)}")
+    return "\n".join([*lines, "folder:PATH, npz:PATH or module:attribute serve as well"])
+
+
+def _split_state(name: str, request: Request, *, train: bool) -> str:
+    try:
+        return f"{open_source(name, request.root, train=train).count:,}"
+    except Missing as error:
+        return f"absent: {error}"
+    except BadInput as error:
+        return f"damaged: {error}"
+
+
+def _features(request: Request) -> str:
+    import torch
+
+    states = {name: absence(name, torch.device("cpu")) or "at hand" for name in FEATURES}
+    return "\n".join(f"{name:<22} {state}" for name, state in states.items())
+
+
+def _metrics(request: Request) -> str:
+    lines = []
+    for metric in find_metrics(list(METRICS)):
+        reads = "images and their originals" if metric.reads == "pairs" else "features of two sets of images"
+        try:
+            metric.ready()
+            state = ""
+        except Missing as error:
+            state = f"; {error}"
+        lines.append(f"{metric.name:<8} {metric.better} is better; of {reads}{state}")
+    return "\n".join(lines)
+
+
+def _transforms(request: Request) -> str:
+    return "\n".join(f"{name:<12} {transform}" for name, transform in TRANSFORMS.items())
+
+
+def _settings(registry: Registry) -> Callable[[Request], str]:
+    """A listing of classes or functions, each with what it takes, from its signature and its docstring."""
+
+    def render(request: Request) -> str:
+        return "\n".join(_described(name, registry[name]) for name in registry) or "none"
+
+    return render
+
+
+def _described(name: str, build: Any) -> str:
+    told = _arguments(inspect.getdoc(build) or "")
+    summary = (inspect.getdoc(build) or "").partition("\n")[0]
+    hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    lines = [f"{name:<10} {summary}"]
+    for key, parameter in inspect.signature(build).parameters.items():
+        default = "required" if parameter.default is parameter.empty else f"default {parameter.default}"
+        if parameter.default is None:
+            default = "default: none"
+        choices = (
+            f"; one of {', '.join(map(str, get_args(hints[key])))}" if get_origin(hints.get(key)) is Literal else ""
+        )
+        line = f"{_INDENT}{key} ({default}{choices}): {told.get(key, '')}".rstrip(": ")
+        lines.append(textwrap.fill(line, _WIDTH, subsequent_indent=_INDENT * 2))
+    return "\n".join(lines)
+
+
+def _arguments(doc: str) -> dict[str, str]:
+    """What a docstring says of each argument."""
+    _, _, section = doc.partition("Args:\n")
+    section = section.partition("\n\n")[0]
+    found = re.findall(r"^ {4}(\w[\w, ]*): (.*(?:\n {8,}.*)*)", section, flags=re.MULTILINE)
+    return {name: " ".join(text.replace("``", "").split()) for names, text in found for name in names.split(", ")}
+
+
+def _names(registry: Registry) -> Callable[[Request], str]:
+    return lambda request: "\n".join(registry) or "none; module:attribute serves as well"
+
+
+#: What can be listed.
+KINDS: dict[str, Callable[[Request], str]] = {
+    "tables": _tables,
+    "models": _models,
+    "datasets": _datasets,
+    "degradations": _settings(DEGRADATIONS),
+    "samplers": _names(SAMPLERS),
+    "metrics": _metrics,
+    "features": _features,
+    "networks": _settings(NETWORKS),
+    "transforms": _transforms,
+    "restorers": _names(RESTORERS),
+}

@@ -1,110 +1,98 @@
-"""The output folder of a command: one command at a time, and what a stopped one left behind."""
+"""What ``run``, ``evaluate`` and ``compare`` leave in their output folders; no measured number is lost to another."""
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coldbench.core.errors import BadInput
-from coldbench.core.files import TEMPORARY, short_digest
-from coldbench.evaluation.resume import Keeper
+from torch import Tensor
 
-#: Of a folder, where states are.
-STATES = ".resume"
-#: Where records go that others take the place of.
-EARLIER = "earlier"
+from coldbench.core.files import short_digest, write_text
+from coldbench.evaluation.resume import Keeper
+from coldbench.metrics.metric import METRICS
+from coldbench.records.comparison import render_comparison
+from coldbench.records.folder import Claim, holds, renewed, set_aside, stored_records
+from coldbench.records.formats import render
+from coldbench.records.pictures import save_picture
+from coldbench.records.record import Record, save
+from coldbench.tables.tables import Row
+
 #: Parts of an identity that change from one version to the next: its states take the place of the last one's.
 _SOFTWARE = frozenset({"versions", "code"})
-#: Of taking a lock that its last owner is just removing.
-_ATTEMPTS = 1000
 
 
-class States:
-    """The saved states of one command."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.keepers: list[Keeper] = []
-
-    def keeper(self, stem: str, identity: Mapping[str, Any]) -> Keeper:
-        """Of one measurement. Another request is another file: it neither finds nor overwrites this one's."""
-        request = {key: value for key, value in identity.items() if key not in _SOFTWARE}
-        name = f"{stem}-{short_digest(json.dumps(request, sort_keys=True))}.pt"
-        self.keepers.append(Keeper(self.folder / name, identity))
-        return self.keepers[-1]
+def keeper(claim: Claim, stem: str, identity: Mapping[str, Any]) -> Keeper:
+    """Of one measurement. Another request is another file: it neither finds nor overwrites this one's."""
+    request = {key: value for key, value in identity.items() if key not in _SOFTWARE}
+    name = f"{stem}-{short_digest(json.dumps(request, sort_keys=True, default=str))}.pt"
+    return Keeper(claim.state(name), identity)
 
 
-@contextmanager
-def claimed(folder: Path, *, fresh: bool = False) -> Iterator[States]:
-    """Have an output folder to oneself.
+def save_row(
+    records: Sequence[Record], gallery: Mapping[str, Tensor], output: Path, row: Row, rows: Sequence[Row]
+) -> None:
+    """Write the records of one row into those of its table, the table, and the picture.
 
-    Whatever ends the command, the system frees the folder. What a killed one was writing is cleared away; a state stays
-    until the command that it is of ends well.
+    Other rows stay as they are. Numbers of the same row stay, too, if they were measured alike; if not, the file and
+    the picture are set aside first.
 
     Args:
-        folder: made if need be.
-        fresh: forget what stopped commands left.
+        records: of one row.
+        gallery: see ``evaluation.scores.Outcome``; empty where nothing was measured.
+        output: the folder.
+        row: which.
+        rows: all rows of its table, in order.
 
     Raises:
-        BadInput: another command is writing there, or nobody can.
+        BadInput: the folder cannot be written.
     """
-    states = States(folder / STATES)
-    lock = states.folder / "lock"
-    descriptor = _lock(lock, folder)
-    try:
-        for part in (folder, folder / "pictures", folder / EARLIER, states.folder):
-            _clear(part, f"{TEMPORARY}*")
-        if fresh:
-            _clear(states.folder, "*.pt")
-        yield states
-        for keeper in states.keepers:
-            keeper.path.unlink(missing_ok=True)
-    finally:
-        if not any(states.folder.glob("*.pt")):
-            lock.unlink(missing_ok=True)
-            with suppress(OSError):
-                states.folder.rmdir()
-        os.close(descriptor)
+    path = output / f"table-{records[0].where.table}.json"
+    picture = output / "pictures" / f"{row.stem}.png"
+    stored = stored_records(path)
+    kept = renewed(stored, records, _places(rows))
+    if not holds(stored, kept):
+        set_aside([path, picture])
+    save(kept, path)
+    write_text(path.with_suffix(".md"), render(kept, "markdown"))
+    if gallery:
+        save_picture(gallery, picture)
 
 
-def _clear(folder: Path, pattern: str) -> None:
-    """Remove files that nobody else writes, since the folder is ours."""
-    for leftover in folder.glob(pattern):
-        if leftover.is_file():
-            leftover.unlink()
+def _places(rows: Sequence[Row]) -> Callable[[Record], tuple[Any, ...]]:
+    """The place of a record: by row, method and metric as the table orders them, then the feature space."""
+    by_name = {row.name: (number, row) for number, row in enumerate(rows)}
+
+    def place(record: Record) -> tuple[Any, ...]:
+        number, row = by_name.get(record.where.row, (len(rows), None))
+        methods, metrics = (row.methods, (*row.metrics, *METRICS)) if row else ((), tuple(METRICS))
+        return (
+            number,
+            record.where.row,
+            _index(methods, record.where.method),
+            _index(metrics, record.metric.name),
+            record.metric.label != record.metric.name,
+            record.metric.features,
+        )
+
+    return place
 
 
-def _lock(path: Path, folder: Path) -> int:
-    """A descriptor that holds the lock until it is closed."""
-    for _ in range(_ATTEMPTS):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-        except (FileNotFoundError, FileExistsError):
-            continue  # the command before us was just tidying up
-        except OSError as error:
-            raise BadInput(f"cannot write {path}: {error.strerror}") from error
-        with suppress(FileNotFoundError):
-            if _has(descriptor, path):
-                return descriptor
-        os.close(descriptor)
-    raise _in_use(folder) if path.parent.is_dir() else BadInput(f"cannot write {path}: {path.parent} is no folder")
+def _index(names: Sequence[str], name: str) -> tuple[int, str]:
+    """Where a name stands in a list; those that it lacks come last, by themselves."""
+    return (names.index(name), "") if name in names else (len(names), name)
 
 
-def _has(descriptor: int, path: Path) -> bool:
-    """Whether the lock was free, and is still the file at ``path``: the command before us may have removed it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise _in_use(path.parent.parent) from error
-    return os.path.samestat(os.fstat(descriptor), path.stat())
+def save_comparison(records: Sequence[Record], gallery: Mapping[str, Tensor], stem: Path) -> None:
+    """Write record, table and picture of a comparison; a record of that name with other numbers is set aside.
 
-
-def _in_use(folder: Path) -> BadInput:
-    return BadInput(f"another command is writing to {folder}: wait for it, or let this one write elsewhere")
+    Raises:
+        BadInput: the folder cannot be written.
+    """
+    path, picture = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.png")
+    if not holds(stored_records(path), records):
+        set_aside([path, picture])
+    save(records, path)
+    write_text(path.with_suffix(".md"), render_comparison(records, "markdown"))
+    save_picture(gallery, picture)

@@ -1,0 +1,1 @@
+"""Images in: from folders, archives and data sets to squares of pixels."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
+from coldbench.core.progress import Progress, no_progress
 from coldbench.data.datasets import open_source
 from coldbench.data.decoding import Pixels, decode
 from coldbench.data.sources import ImageSource
 from coldbench.data.transforms import find_transform
-
-#: (images done, their total)
-Watch = Callable[[int, int], object]
 
 
 class ImageStore:
@@ -28,7 +25,7 @@ class ImageStore:
         data_root: Path,
         *,
         workers: int | None = None,
-        progress: Callable[[str], Watch] = lambda label: lambda done, of: None,
+        progress: Progress = no_progress,
     ) -> None:
         self.data_root, self.workers, self.progress = data_root, workers, progress
         self._sources: dict[tuple[str, bool], ImageSource] = {}

@@ -1,4 +1,4 @@
-"""The data sets of the paper, where they lie below a data folder, and the images that a command line can name."""
+"""Data sets: what each is called, how it is opened and fetched, and the images that a command line can name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,75 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from coldbench.core.errors import BadInput, Missing, foreign
 from coldbench.core.files import sha256_of
 from coldbench.core.paths import PACKAGE
+from coldbench.core.registry import Registry
+from coldbench.data.fetch import fetch_afhq, fetch_celeba, fetch_cifar10, fetch_mnist
 from coldbench.data.sources import ImageSource, array_source, files_source, folder_source, image_files, npz_source
-from coldbench.diffusion.catalog import DATASETS
+
+DATASETS = Registry(
+    "dataset",
+    {
+        "mnist": "coldbench.data.datasets:MNIST",
+        "cifar10": "coldbench.data.datasets:CIFAR10",
+        "celeba": "coldbench.data.datasets:CELEBA",
+        "afhq": "coldbench.data.datasets:AFHQ",
+    },
+)
 
 
-def mnist(root: Path, *, train: bool = False) -> ImageSource:
+class Open(Protocol):
+    """Opens the test images of a data set, or its training images, below the folder of all data sets."""
+
+    def __call__(self, root: Path, *, train: bool) -> ImageSource: ...
+
+
+class Fetch(Protocol):
+    """Supplies a data set below the folder of all data sets, or says how to; returns what to tell the user."""
+
+    def __call__(self, root: Path, *, quiet: bool) -> str: ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set.
+
+    Attributes:
+        title: as tables print it.
+        open: how its images are opened.
+        fetch: how they are supplied; None where coldbench does not know.
+        features: feature spaces of its own, beside that of the FID.
+    """
+
+    title: str
+    open: Open
+    fetch: Fetch | None = None
+    features: tuple[str, ...] = ()
+
+
+def find_dataset(name: str) -> Dataset:
+    """The data set of this name, or a plain function ``(root, train) -> ImageSource`` as one.
+
+    Raises:
+        BadInput: there is none, or it is neither.
+    """
+    found: Any = DATASETS[name]
+    if isinstance(found, Dataset):
+        return found
+    if not callable(found):
+        raise BadInput(f"dataset '{name}' is {type(found).__name__}, not a Dataset or a function of (root, train)")
+    return Dataset(name, found)
+
+
+def open_mnist(root: Path, *, train: bool = False) -> ImageSource:
     """MNIST (Y. LeCun, C. Cortes; CC BY-SA 3.0). The 10,000 test images ship with coldbench.
 
     Raises:
@@ -28,7 +85,7 @@ def mnist(root: Path, *, train: bool = False) -> ImageSource:
 
 
 def mnist_labels(root: Path, *, train: bool) -> np.ndarray:
-    """The digits 0..9 of ``mnist``, int64 (N,); raises as it does."""
+    """The digits 0..9 of ``open_mnist``, int64 (N,); raises as it does."""
     return read_idx(_mnist_file("labels-idx1", root, train=train)).astype(np.int64)
 
 
@@ -40,25 +97,25 @@ def _mnist_file(kind: str, root: Path, *, train: bool) -> Path:
     return path
 
 
-def cifar10(root: Path, *, train: bool = False) -> ImageSource:
+def open_cifar10(root: Path, *, train: bool = False) -> ImageSource:
     """CIFAR-10: torchvision's layout ``root/cifar-10-batches-py``, or else image folders ``root/cifar10/train|test``.
 
     Raises:
         Missing: neither is there, or torchvision's files have the wrong checksum.
     """
-    from torchvision.datasets import CIFAR10
+    from torchvision import datasets
 
     folder = root / "cifar10" / ("train" if train else "test")
     if not (root / "cifar-10-batches-py").exists() and folder.is_dir():
         return folder_source(folder, name="CIFAR-10")
     try:
-        images = CIFAR10(str(root), train=train).data
+        images = datasets.CIFAR10(str(root), train=train).data
     except RuntimeError as error:
         raise Missing(f"CIFAR-10 is not under {root}: coldbench fetch cifar10 --data-root {root}") from error
     return array_source("CIFAR-10", images, hashlib.sha256(images.tobytes()).hexdigest())
 
 
-def celeba(root: Path, *, train: bool = False) -> ImageSource:
+def open_celeba(root: Path, *, train: bool = False) -> ImageSource:
     """CelebA-HQ at 128 pixels: ``root/celeba-hq``, all images in one folder or below it.
 
     The first nine tenths by relative path, sorted part by part, are for training, the rest for testing. The paper
@@ -82,7 +139,7 @@ def celeba(root: Path, *, train: bool = False) -> ImageSource:
     return files_source("CelebA", folder, files[:border] if train else files[border:])
 
 
-def afhq(root: Path, *, train: bool = False) -> ImageSource:
+def open_afhq(root: Path, *, train: bool = False) -> ImageSource:
     """AFHQ, one folder a split: ``root/afhq/train`` (all three classes) and ``root/afhq/test``.
 
     Raises:
@@ -101,7 +158,7 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
     """The images that a command line names.
 
     Args:
-        spec: ``folder:PATH``, ``npz:PATH``, a name in ``DATASETS``, or ``module:function`` of the same signature.
+        spec: ``folder:PATH``, ``npz:PATH``, a name in ``DATASETS``, or ``module:attribute`` of a data set of yours.
         root: folder of the data sets.
         train: the training images of a data set.
 
@@ -110,16 +167,25 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
         Missing: a known data set that is absent.
     """
     kind, _, path = spec.partition(":")
-    if kind == "folder" and path:
-        return folder_source(Path(path))
-    if kind == "npz" and path:
-        return npz_source(Path(path))
-    open_dataset = DATASETS[spec]
+    if kind in _FILES and path:
+        return _FILES[kind](Path(path))
+    if spec not in DATASETS and Path(spec).exists():
+        raise BadInput(f"'{spec}' is no data set; did you mean {'folder' if Path(spec).is_dir() else 'npz'}:{spec}?")
+    dataset = find_dataset(spec)
     with foreign(f"dataset '{spec}'"):
-        source = open_dataset(root, train=train)
+        source = dataset.open(root, train=train)
     if not isinstance(source, ImageSource):
         raise BadInput(f"dataset '{spec}' gave {type(source).__name__} instead of an ImageSource")
     return source
+
+
+def dataset_title(spec: str) -> str:
+    """What tables call the images of a specification: a data set's title, or the name of the folder or file."""
+    return find_dataset(spec).title if spec in DATASETS else spec
+
+
+#: What may stand before a path.
+_FILES: dict[str, Callable[[Path], ImageSource]] = {"folder": folder_source, "npz": npz_source}
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -134,3 +200,9 @@ def read_idx(path: Path) -> np.ndarray:
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise BadInput(f"{path} is not a gzipped IDX file: {error}") from error
+
+
+MNIST = Dataset("MNIST", open_mnist, fetch_mnist, features=("mnist-cnn",))
+CIFAR10 = Dataset("CIFAR-10", open_cifar10, fetch_cifar10)
+CELEBA = Dataset("CelebA", open_celeba, fetch_celeba)
+AFHQ = Dataset("AFHQ", open_afhq, fetch_afhq)

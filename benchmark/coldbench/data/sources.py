@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, foreign
 from coldbench.core.files import sha256_of
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -20,6 +20,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 #: colour a grey image cannot. Alpha is dropped, as the released code drops it.
 _CONVERTIBLE = {1: {"1", "L", "LA"}, 3: {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"}}
 _PIL_MODES = {1: "L", 3: "RGB"}
+_GREY = frozenset({"1", "L", "LA"})
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,18 @@ class ImageSource:
     read: Callable[[int], Image.Image]
     array: np.ndarray | None = None
     parallel: bool = False
+
+    @property
+    def channels(self) -> int:
+        """C of the first image: 1 if it is grey, else 3.
+
+        Raises:
+            BadInput: there is none, or it cannot be decoded.
+        """
+        if self.count < 1:
+            raise BadInput(f"{self.name} holds no image")
+        with foreign(f"image 0 of {self.name}"):
+            return 1 if self.read(0).mode in _GREY else 3
 
 
 def with_channels(image: Image.Image, channels: int) -> Image.Image:

@@ -1,0 +1,1 @@
+"""The method: degradations, networks, samplers and generators, checkpoints and their training."""

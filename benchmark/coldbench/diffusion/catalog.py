@@ -1,19 +1,10 @@
-"""Names: of networks, degradations, data sets, restorers and feature extractors, and of trained checkpoints.
-
-Everything is lazy: a name stands for ``module:attribute`` until somebody asks for it, so that listing names costs no
-import. Installed packages add their own names under the entry-point groups ``coldbench.networks``,
-``coldbench.degradations``, ``coldbench.datasets``, ``coldbench.restorers`` and ``coldbench.features``. Where a name is asked for, ``module:attribute`` itself will do.
-"""
+"""The checkpoints known by name: those of the shipped ``registry.toml``, and the user's own."""
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import importlib.metadata
 import json
-import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,94 +12,7 @@ from typing import Any
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
 from coldbench.core.paths import home, shipped
-
-
-class Registry:
-    """A mapping from names to lazily imported objects.
-
-    Args:
-        kind: what the names stand for, in the singular, for messages; its plural names the entry-point group.
-        builtin: name -> ``module:attribute``.
-    """
-
-    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
-        self.kind = kind
-        self._builtin = dict(builtin)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._targets()))
-
-    def __getitem__(self, name: str) -> Any:
-        """The object behind ``name``, or behind ``module:attribute``.
-
-        Raises:
-            BadInput: unknown name (with the nearest known ones), or a plug-in that cannot be imported.
-        """
-        targets = self._targets()
-        if name not in targets and ":" not in name:
-            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}")
-        target = targets.get(name, name)
-        module, _, attribute = target.partition(":")
-        if target == name and "" not in sys.path:
-            sys.path.insert(0, "")  # modules of the working directory are found, as ``python -m`` finds them
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # a plug-in is somebody else's code, and may fail in any way
-            where = f"'{name}'" if target == name else f"'{name}' ({target})"
-            raise BadInput(f"{self.kind} {where} cannot be loaded: {type(error).__name__}: {error}") from error
-
-    def _targets(self) -> dict[str, str]:
-        targets = dict(self._builtin)
-        for plugin in importlib.metadata.entry_points(group=f"coldbench.{self.kind}s".replace(" ", "")):
-            if targets.get(plugin.name, plugin.value) != plugin.value:
-                raise BadInput(f"{self.kind} '{plugin.name}' is claimed by {targets[plugin.name]} and {plugin.value}")
-            targets[plugin.name] = plugin.value
-        return targets
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The tail of an error message: the closest known names, or all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(names)}"
-
-
-NETWORKS = Registry(
-    "network",
-    {
-        "convnext-unet": "coldbench.diffusion.networks.convnext_unet:ConvNextUnet",
-        "ddpm-unet": "coldbench.diffusion.networks.ddpm_unet:DdpmUnet",
-        "mnist-cnn": "coldbench.metrics.digits:MnistCnn",
-    },
-)
-DEGRADATIONS = Registry(
-    "degradation",
-    {
-        "blur": "coldbench.diffusion.degradations.blur:blur",
-        "inpaint": "coldbench.diffusion.degradations.inpaint:Inpainting",
-        "noise": "coldbench.diffusion.degradations.noise:GaussianNoise",
-        "snow": "coldbench.diffusion.degradations.snow:Snow",
-        "superres": "coldbench.diffusion.degradations.superres:super_resolution",
-    },
-)
-DATASETS = Registry(
-    "dataset",
-    {
-        "mnist": "coldbench.data.datasets:mnist",
-        "cifar10": "coldbench.data.datasets:cifar10",
-        "celeba": "coldbench.data.datasets:celeba",
-        "afhq": "coldbench.data.datasets:afhq",
-    },
-)
-#: Restoration models from outside; our own are the checkpoints of ``registry.toml``.
-RESTORERS = Registry("restorer", {})
-FEATURES = Registry(
-    "feature",
-    {
-        "inception-v3-compat": "coldbench.metrics.features:inception",
-        "mnist-cnn": "coldbench.metrics.features:mnist_cnn",
-    },
-)
+from coldbench.core.registry import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -119,7 +23,7 @@ class Entry:
         name: e.g. ``mnist-blur``.
         dataset: a name in ``DATASETS``.
         network: a name in ``NETWORKS`` under ``name``, and its arguments.
-        degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments; empty for a classifier.
+        degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments.
         training: the recipe, see ``coldbench.diffusion.training.Recipe``.
         start: of a generator, what it starts from (``noise`` or ``channel-means``) under ``name``, and what was fitted
             to the training images (see ``coldbench.diffusion.starts``); empty for everything else.
@@ -215,6 +119,20 @@ def find_entry(name: str) -> Entry:
     return entries[name]
 
 
+def intended_degradation(name: str) -> dict[str, Any]:
+    """What a table means by this checkpoint: the degradation of the shipped registry, whatever the user's says.
+
+    An entry that the user alone has means what it says.
+
+    Raises:
+        BadInput: there is none of this name.
+    """
+    path = shipped("models", "registry.toml")
+    specs = read_registry(path)
+    entry = _entry(name, specs[name], path) if name in specs else find_entry(name)
+    return entry.degradation
+
+
 def user_registry() -> Path:
     """The registry of the models that the user trained."""
     return home() / "models" / "registry.toml"
@@ -260,7 +178,7 @@ _KEYS: dict[str, tuple[type, bool]] = {
     "dataset": (str, False),
     "network": (dict, False),
     "training": (dict, False),
-    "degradation": (dict, True),
+    "degradation": (dict, False),
     "start": (dict, True),
     "weights": (str, True),
     "sha256": (str, True),
@@ -279,7 +197,7 @@ def _entry(name: str, spec: Any, path: Path) -> Entry:
         name=name,
         dataset=spec["dataset"],
         network=spec["network"],
-        degradation=spec.get("degradation", {}),
+        degradation=spec["degradation"],
         training=spec["training"],
         weights=path.parent / spec.get("weights", f"{name}.safetensors"),
         sha256=spec.get("sha256"),

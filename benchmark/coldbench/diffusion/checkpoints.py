@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from coldbench.core.errors import BadInput, Missing, foreign
-from coldbench.core.files import sha256_of, write_atomically
-from coldbench.diffusion.catalog import DEGRADATIONS, NETWORKS, Entry, Registry
-from coldbench.diffusion.degradations.base import Degradation
-from coldbench.records.record import RANDOM
-
-
-def build_degradation(entry: Entry, settings: Mapping[str, Any] | None = None) -> Degradation:
-    """D of this entry, with the entry's settings and, over them, those of a protocol."""
-    degradation: Degradation = make(entry.name, DEGRADATIONS, {**entry.degradation, **(settings or {})})
-    return degradation
-
-
-def build_network(entry: Entry) -> nn.Module:
-    """The entry's network with fresh weights; nothing scores these."""
-    network: nn.Module = make(entry.name, NETWORKS, entry.network)
-    return network
-
-
-def make(whose: str, registry: Registry, spec: Mapping[str, Any]) -> Any:
-    """The thing that ``spec`` names and parametrises.
-
-    Args:
-        whose: for messages.
-        registry: that ``spec["name"]`` is looked up in.
-        spec: the name, and arguments.
-
-    Raises:
-        BadInput: unknown name, or arguments that it does not take.
-    """
-    arguments = dict(spec)
-    build = registry[arguments.pop("name", "")]
-    with foreign(f"building the {registry.kind} of {whose}"):
-        made = build(**arguments)
-    if isinstance(made, Degradation):
-        made.settings = dict(spec)
-    return made
+from coldbench.core.errors import Missing
+from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.core.weights import load_weights
+from coldbench.diffusion.building import build_network
+from coldbench.diffusion.catalog import Entry
 
 
 def load_network(entry: Entry) -> nn.Module:
@@ -59,7 +21,7 @@ def load_network(entry: Entry) -> nn.Module:
     """
     if entry.sha256 is None or not entry.weights.exists():
         raise Missing(f"no weights for {entry.name}: coldbench train {entry.name}")
-    network = build_network(entry)
+    network = build_network(entry.network, entry.name)
     load_weights(network, entry.weights, entry.sha256)
     return network.eval()
 
@@ -81,35 +43,8 @@ def load_restorer(entry: Entry, device: torch.device, dtype: str = "float32", *,
     if random and (entry.sha256 is None or not entry.weights.exists()):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return Restorer(build_network(entry), device, arithmetic, sha256=RANDOM)
+            return Restorer(build_network(entry.network, entry.name), device, arithmetic, sha256=RANDOM_WEIGHTS)
     return Restorer(load_network(entry), device, arithmetic, sha256=entry.sha256)
-
-
-def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
-    """Load a .safetensors file into ``network``, checking first that it is the file expected.
-
-    Raises:
-        BadInput: another file, a corrupt one, or parameters of other names or shapes.
-    """
-    found = sha256_of(path)
-    if found != sha256:
-        raise BadInput(
-            f"{path} has sha256 {found[:12]}..., but the registry expects {sha256[:12]}...; restore the file"
-        )
-    try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
-        network.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
-        raise BadInput(f"{path} does not fit its network: {str(error).splitlines()[0]}") from error
-
-
-def save_weights(network: nn.Module, path: Path) -> str:
-    """Write the parameters as float32 .safetensors, atomically; returns the file's SHA-256."""
-    weights: dict[str, Tensor] = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
-    }
-    write_atomically(path, lambda temporary: save_file(weights, temporary))
-    return sha256_of(path)
 
 
 #: Images the network restores at a time, by device: as many as it takes to be fast.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput
-from coldbench.diffusion.degradations.blur import ROUTINES, gaussian_kernel
+from coldbench.diffusion.degradations.blur import ROUTINES, gaussian_kernel, takes_std
 from coldbench.diffusion.degradations.noise import cosine_schedule
 
 #: What wraps the network in the released files.
@@ -161,7 +161,20 @@ def _count(weights: Mapping[str, Tensor], prefix: str) -> int:
     return len(numbers)
 
 
-def infer_degradation(released: Released, like: Mapping[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Told:
+    """What a file tells of its degradation.
+
+    Attributes:
+        settings: read off its buffers.
+        assumed: settings that leave no trace in them, and why they are taken to be what they are.
+    """
+
+    settings: dict[str, Any]
+    assumed: str = ""
+
+
+def infer_degradation(released: Released, like: Mapping[str, Any]) -> Told:
     """What the file tells of its degradation: settings to put in the place of ``like``'s.
 
     A noise schedule tells T; blur kernels tell T, their size, and routine and std if ours has such a blur. Padding
@@ -172,15 +185,26 @@ def infer_degradation(released: Released, like: Mapping[str, Any]) -> dict[str, 
         like: the degradation of a similar model, with its ``name``.
     """
     if released.alphas_cumprod is not None and like.get("name") == "noise":
-        return {"timesteps": len(released.alphas_cumprod)}
+        return Told({"timesteps": len(released.alphas_cumprod)})
     if released.kernels is None or like.get("name") != "blur":
-        return {}
+        return Told({})
     steps, taps = released.kernels.shape[:2]
+    read = {"timesteps": steps, "kernel_size": taps}
     for routine in dict.fromkeys([str(like.get("routine")), *ROUTINES]):
-        for std in (like.get("std", 0.0), *_stds(released.kernels)):
-            if routine in ROUTINES and _difference(released.kernels, routine, std).max() < _TOLERANCE:
-                return {"timesteps": steps, "kernel_size": taps, "routine": routine, "std": std}
-    return {"timesteps": steps, "kernel_size": taps}
+        for std in (like.get("std"), *_stds(released.kernels)) if takes_std(routine) else (None,):
+            if routine in ROUTINES and _difference(released.kernels, routine, std or 0.0).max() < _TOLERANCE:
+                found = {**read, "routine": routine, **({} if std is None else {"std": std})}
+                return Told(found, _padding(routine))
+    return Told(read)
+
+
+def _padding(routine: str) -> str:
+    """Why a routine's padding is assumed, where another routine has the same kernels."""
+    base = routine.removesuffix("-reflect")
+    alike = [name for name in ROUTINES if name.removesuffix("-reflect") == base and name != routine]
+    if not alike:
+        return ""
+    return f"{ROUTINES[routine][1]} padding (routine {routine}, not {alike[0]}), since kernels do not tell it"
 
 
 def _stds(kernels: Tensor) -> tuple[float, float]:
@@ -231,7 +255,7 @@ def _check_blur(kernels: Tensor, degradation: Mapping[str, Any]) -> None:
     taps = degradation.get("kernel_size", 11)
     if taps != size:
         raise BadInput(f"the file's blur kernels have {size} taps, not {taps}")
-    difference = _difference(kernels, degradation["routine"], degradation.get("std", 0.0))
+    difference = _difference(kernels, degradation["routine"], degradation.get("std") or 0.0)
     if difference.max() > _TOLERANCE:
         worst = int(difference.argmax())
         raise BadInput(f"the file's blur kernel of step {worst} differs from ours by {difference[worst]:.1e}")

@@ -25,8 +25,8 @@ from coldbench.core.interrupts import interrupts_deferred
 from coldbench.core.randomness import image_rng, normal_images, training_seed
 from coldbench.data.decoding import Pixels
 from coldbench.data.transforms import find_transform, to_model_range
+from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import Entry
-from coldbench.diffusion.checkpoints import build_degradation, build_network
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
 
 
@@ -168,10 +168,10 @@ class _Run:
 
     def __init__(self, entry: Entry, images: Pixels, device: torch.device) -> None:
         self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
-        self.degradation: Degradation = build_degradation(entry).to(device)
+        self.degradation: Degradation = build_degradation(entry.degradation, entry.name).to(device)
         self.seed = training_seed(self.recipe.seed)
         torch.manual_seed(self.seed)
-        self.network = build_network(entry).to(device).to(memory_format=torch.channels_last)
+        self.network = build_network(entry.network, entry.name).to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
         self.images = images

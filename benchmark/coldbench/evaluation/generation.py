@@ -1,4 +1,4 @@
-"""Images from nothing: the generators of Section 5, and their Frechet distance to the training images (Table 5)."""
+"""Images from nothing: the generators of Section 5, and their distances to the training images (Table 5)."""
 
 from __future__ import annotations
 
@@ -9,47 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from coldbench.core.errors import BadInput
 from coldbench.core.randomness import normal_images
 from coldbench.diffusion.degradations.base import Degradation
-from coldbench.diffusion.sampling import Restore, Step, ddpm_step, estimated_noise_step, improved_step, sample
-from coldbench.diffusion.starts import constant_start, noise_start
-from coldbench.evaluation.restoration import TimedRestore, accumulate, check_features, to_unit
+from coldbench.diffusion.generators import start_images
+from coldbench.diffusion.samplers import Sampler, find_sampler
+from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.loop import TimedRestore, accumulate, check_metrics, to_unit
 from coldbench.evaluation.resume import Keeper
-from coldbench.evaluation.scores import Outcome, Tally
+from coldbench.evaluation.scores import Outcome, Scores
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.frechet import FeatureStatistics
+from coldbench.metrics.metric import Metric
 
 #: Images of each cell of Table 5 (PROTOCOL 5.5).
 PAPER_IMAGES = 6400
-
-
-@dataclass(frozen=True)
-class Generator:
-    """One way to generate.
-
-    Attributes:
-        start: what x_T is, the ``name`` of a registry entry's ``start``: ``noise`` (hot) or ``channel-means`` (cold).
-        step: (image indices, seed, their shape) -> how to go from x_s to x_{s-1}.
-        symmetry_noise: std of the white noise on a constant start, in units of [-1, 1].
-    """
-
-    start: str
-    step: Callable[[Sequence[int], int, Sequence[int]], Step]
-    symmetry_noise: float = 0.0
-
-
-def _ddpm(indices: Sequence[int], seed: int, shape: Sequence[int]) -> Step:
-    return ddpm_step(lambda s: normal_images(indices, seed, f"ddpm-{s}", shape))
-
-
-#: Every generator by the name that Table 5 and ``coldbench compare`` know it by.
-GENERATORS = {
-    "fixed-noise": Generator("noise", lambda *image: improved_step),
-    "estimated-noise": Generator("noise", lambda *image: estimated_noise_step),
-    "ddpm": Generator("noise", _ddpm),
-    "perfect-symmetry": Generator("channel-means", lambda *image: improved_step),
-    "broken-symmetry": Generator("channel-means", lambda *image: improved_step, symmetry_noise=0.002),
-}
 
 
 @dataclass(frozen=True)
@@ -60,9 +33,10 @@ class Generation:
         degradation: D, on ``device``.
         start: of the registry entry.
         restore: R, on ``device``.
-        features: the feature spaces of the Frechet distances; may be empty.
-        references: feature space -> the statistics of the training images there.
-        methods: names in ``GENERATORS``, all with this start.
+        metrics: what is measured of them.
+        features: the feature spaces of the metrics.
+        references: (feature space, metric) -> the accumulator of the training images.
+        methods: names of samplers, all with this start.
         images: N.
         channels: C of the images.
         seed: of everything drawn at random.
@@ -73,8 +47,9 @@ class Generation:
     degradation: Degradation
     start: Mapping[str, Any]
     restore: Restore
+    metrics: Sequence[Metric]
     features: Sequence[FeatureSpace]
-    references: Mapping[str, FeatureStatistics]
+    references: Mapping[tuple[str, str], Any]
     methods: Sequence[str]
     images: int
     channels: int
@@ -96,15 +71,16 @@ def generate(
 
     Args:
         task: what to measure.
-        watch, keeper: see ``coldbench.evaluation.restoration.measure``.
+        watch, keeper: see ``coldbench.evaluation.loop.accumulate``.
 
     Raises:
         BadInput: a feature space that does not take these images, a start that was not fitted, a number not finite.
         CheckFailed: a metric is not what its reference says.
     """
     check_generation(task)
-    tally = Tally(
+    scores = Scores(
         task.methods,
+        task.metrics,
         task.features,
         images=task.images,
         device=task.device,
@@ -113,10 +89,22 @@ def generate(
     restore = TimedRestore(task.restore, task.device)
 
     def produce(positions: range) -> tuple[dict[str, Tensor], None]:
-        generated = ((method, _generated(task, restore, method, positions)) for method in task.methods)
-        return {method: as_file(to_unit(images)) for method, images in generated}, None
+        return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}, None
 
-    return accumulate(tally, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+    return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+
+
+def _generated(task: Generation, restore: Restore, method: str, positions: range) -> Tensor:
+    return generated(
+        restore,
+        task.degradation,
+        task.start,
+        method,
+        positions,
+        seed=task.seed,
+        channels=task.channels,
+        device=task.device,
+    )
 
 
 def check_generation(task: Generation) -> None:
@@ -125,9 +113,10 @@ def check_generation(task: Generation) -> None:
     Raises:
         BadInput: see ``generate``.
     """
-    check_features(task.features, task.images, task.degradation.image_size)
+    check_metrics(task.metrics, task.features, task.images, task.degradation.image_size)
     for method in task.methods:
-        _start(task, GENERATORS[method], range(1))
+        noise = fitting_sampler(method, task.start).symmetry_noise
+        start_images(task.start, noise, range(1), task.seed, task.shape)
 
 
 def as_file(images: Tensor) -> Tensor:
@@ -135,16 +124,49 @@ def as_file(images: Tensor) -> Tensor:
     return (images.clamp(0, 1) * 255).round() / 255
 
 
-def _generated(task: Generation, restore: TimedRestore, method: str, positions: range) -> Tensor:
-    """x_0 of these images, in [-1, 1]."""
-    generator = GENERATORS[method]
-    x_T = _start(task, generator, positions).to(task.device)
-    step = generator.step(positions, task.seed, task.shape)
+def fitting_sampler(method: str, start: Mapping[str, Any]) -> Sampler:
+    """The sampler of this name, which must fit what the model starts from.
+
+    Raises:
+        BadInput: it does not, or there is none.
+    """
+    sampler = find_sampler(method)
+    if not sampler.serves(start["name"]):
+        raise BadInput(f"{method} generates from {sampler.start}, and this model from {start['name']}")
+    return sampler
+
+
+def generated(
+    restore: Restore,
+    degradation: Degradation,
+    start: Mapping[str, Any],
+    method: str,
+    positions: range,
+    *,
+    seed: int,
+    channels: int,
+    device: torch.device,
+) -> Tensor:
+    """New images x_0, (B, C, S, S) in [-1, 1], unclamped.
+
+    Args:
+        restore, degradation: R and D, on the device.
+        start: of the registry entry, fitted.
+        method: the name of a sampler.
+        positions: of the images; with the seed, they decide everything that is drawn.
+        seed: of the run.
+        channels: C.
+        device: where to compute.
+
+    Raises:
+        BadInput: a sampler that does not fit the start, or a start that was not fitted.
+    """
+    shape = (channels, degradation.image_size, degradation.image_size)
+    sampler = fitting_sampler(method, start)
+    x_T = start_images(start, sampler.symmetry_noise, positions, seed, shape).to(device)
+
+    def noise(s: int) -> Tensor:
+        return normal_images(positions, seed, f"{method}-{s}", shape).to(device)
+
     # Hot diffusion's context is the noise it starts from; blur has none and ignores it.
-    return sample(restore, task.degradation, x_T, x_T, step).sampled
-
-
-def _start(task: Generation, generator: Generator, positions: range) -> Tensor:
-    if generator.start == "noise":
-        return noise_start(positions, task.seed, task.shape)
-    return constant_start(task.start, generator.symmetry_noise, positions, task.seed, task.shape)
+    return sampler.sample(restore, degradation, x_T, x_T, noise)

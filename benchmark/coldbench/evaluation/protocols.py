@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coldbench.core.errors import BadInput
-from coldbench.diffusion.catalog import Entry
-from coldbench.diffusion.sampling import Step, improved_step, naive_step, shifted_naive_step, shifted_step
+from torch import Tensor
 
-NAMES = ("paper", "released")
-_TRANSFORM = "transform="
+from coldbench.core.errors import BadInput
+from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.samplers import Noise, Sample, Sampler, find_sampler
+from coldbench.diffusion.sampling import (
+    Restore,
+    Step,
+    improved_step,
+    sample,
+    shifted_naive_step,
+    shifted_step,
+)
+from coldbench.evaluation import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -20,89 +28,106 @@ class Protocol:
 
     Attributes:
         name: as stored with every number.
-        late_degraded: Degraded is x_{T-1}, the image after one update, instead of x_T.
-        early_sampled: Sampled is the last prediction R(x_1) instead of x_0.
-        step: how Sampled goes from x_s to x_{s-1}.
-        naive: how Algorithm 1 does.
+        samplers: methods that are something else than what their names say elsewhere.
         skipped: images dropped at the start of the data set.
         feature_batch: features are computed in batches of this size; the images that do not fill the last one count as
             zero features. None: every image counts as it is.
-        settings: of the degradation, in the place of the registry's.
-        transform: of the images, in the place of the registry's; None leaves that.
+        settings: of the degradation, in the place of the checkpoint's.
+        transform: of the images, in the place of the checkpoint's; None leaves that.
     """
 
     name: str
-    late_degraded: bool = False
-    early_sampled: bool = False
-    step: Step = improved_step
-    naive: Step = naive_step
+    samplers: Mapping[str, Sampler] = field(default_factory=dict)
     skipped: int = 0
     feature_batch: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     transform: str | None = None
 
-    def involves_network(self, method: str) -> bool:
-        """Whether a network has a part in what this method shows."""
-        return method != "degraded" or self.late_degraded
+    def sampler(self, method: str) -> Sampler:
+        """What a method is under this protocol.
+
+        Raises:
+            BadInput: there is no such method.
+        """
+        return self.samplers.get(method) or find_sampler(method)
 
     def zero_features(self, images: int) -> int:
         """How many zero vectors stand in for images that the feature batches leave over."""
         return images % self.feature_batch if self.feature_batch else 0
 
 
+def _first_update(step: Step) -> Sample:
+    """x_{T-1}: what the released code scores as Degraded in Tables 2 and 4."""
+
+    def sampled(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, n: Noise) -> Tensor:
+        T = degradation.timesteps
+        return step(degradation, x_T, restore(x_T, T), T, degradation.expand(context))
+
+    return sampled
+
+
+def _last_prediction(step: Step) -> Sample:
+    """R(x_1, 1): what the released code scores as Sampled in Tables 2-4."""
+
+    def sampled(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, n: Noise) -> Tensor:
+        return sample(restore, degradation, x_T, context, step).last_prediction
+
+    return sampled
+
+
+def _last_state(step: Step) -> Sample:
+    """x_0 by other steps than the paper's."""
+
+    def sampled(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, n: Noise) -> Tensor:
+        return sample(restore, degradation, x_T, context, step).sampled
+
+    return sampled
+
+
+_EARLY = {name: Sampler(_last_prediction(improved_step)) for name in ("sampled", "improved")}
+_SHIFTED = {name: Sampler(_last_prediction(shifted_step)) for name in ("sampled", "improved")}
 _RELEASED = Protocol("released", skipped=1, feature_batch=50)
 
-#: The released evaluation of each degradation family.
+#: The released evaluation of each family of degradations.
 RELEASED = {
     "blur": _RELEASED,
-    "inpaint": replace(_RELEASED, late_degraded=True, early_sampled=True, settings={"centre_outside": True}),
-    "superres": replace(_RELEASED, early_sampled=True),
+    "inpaint": replace(
+        _RELEASED,
+        samplers={"degraded": Sampler(_first_update(improved_step)), **_EARLY},
+        settings={"centre_outside": True},
+    ),
+    "superres": replace(_RELEASED, samplers=_EARLY),
     "snow": replace(
         _RELEASED,
-        late_degraded=True,
-        early_sampled=True,
-        step=shifted_step,
-        naive=shifted_naive_step,
+        samplers={
+            "degraded": Sampler(_first_update(shifted_step)),
+            "naive": Sampler(_last_state(shifted_naive_step)),
+            **_SHIFTED,
+        },
         settings={"images_per_field": 16},
     ),
 }
-
 
 #: Rows whose images the released evaluation crops and flips at random (PROTOCOL 5.4, 6.1).
 _CROPPED_AT_RANDOM = frozenset({("celeba", "inpaint"), ("celeba", "superres")})
 
 
-def find_protocol(name: str, entry: Entry) -> Protocol:
-    """The protocol of this name for what a checkpoint restores.
-
-    Raises:
-        BadInput: unknown name, or a degradation that the released code does not evaluate.
-    """
-    if name not in NAMES:
-        raise BadInput(f"unknown protocol '{name}'; known: {', '.join(NAMES)}")
-    if name == "paper":
-        return Protocol("paper")
-    family = entry.degradation["name"]
-    if family not in RELEASED:
-        raise BadInput(f"the released code has no evaluation of '{family}': use --protocol paper")
-    cropped = (entry.dataset, family) in _CROPPED_AT_RANDOM
-    return replace(RELEASED[family], transform="zoom-random") if cropped else RELEASED[family]
-
-
-def stored_name(protocol: str, transform: str, settings: Sequence[str]) -> str:
-    """The protocol as stored with a number: with everything that makes this measurement another one.
+def find_protocol(name: str, family: str, dataset: str) -> Protocol:
+    """The protocol of this name for what restores a family of degradations.
 
     Args:
-        protocol: its own name.
-        transform: of the images; ``native`` goes without saying.
-        settings: of the degradation, as ``key=value``, that a command changed.
+        name: in ``PROTOCOLS``.
+        family: a name in ``DEGRADATIONS``.
+        dataset: of the images; the released code treats some rows of CelebA apart.
+
+    Raises:
+        BadInput: an unknown name, or a degradation that the released code does not evaluate.
     """
-    return "+".join([protocol, *([] if transform == "native" else [f"{_TRANSFORM}{transform}"]), *settings])
-
-
-def parse_name(stored: str) -> tuple[str, str | None, tuple[str, ...]]:
-    """What ``stored_name`` was given: protocol, transform (None where it went without saying), settings."""
-    protocol, *changes = stored.split("+")
-    transforms = [change.removeprefix(_TRANSFORM) for change in changes if change.startswith(_TRANSFORM)]
-    settings = tuple(change for change in changes if not change.startswith(_TRANSFORM))
-    return protocol, transforms[0] if transforms else None, settings
+    if name not in PROTOCOLS:
+        raise BadInput(f"unknown protocol '{name}'; known: {', '.join(PROTOCOLS)}")
+    if name == "paper":
+        return Protocol("paper")
+    if family not in RELEASED:
+        raise BadInput(f"the released code has no evaluation of '{family}': use --protocol paper")
+    cropped = (dataset, family) in _CROPPED_AT_RANDOM
+    return replace(RELEASED[family], transform="zoom-random") if cropped else RELEASED[family]

@@ -1,11 +1,11 @@
-"""What generated images are compared with: the feature statistics of a data set's training images.
+"""What generated images are compared with: the features of a data set's training images.
 
-They are taken once and kept, so that Table 5 needs no training images afterwards; those of MNIST ship.
+Their statistics are taken once and kept, so that Table 5 needs no training images afterwards; those of MNIST ship.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,50 +17,56 @@ from safetensors.torch import save_file
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.files import write_atomically
 from coldbench.core.paths import home, shipped
+from coldbench.core.progress import Watch
 from coldbench.data.cache import ImageStore
 from coldbench.data.decoding import Pixels
 from coldbench.data.sources import ImageSource
 from coldbench.data.transforms import to_model_range
-from coldbench.diffusion.starts import fit_channel_means
-from coldbench.evaluation.restoration import batches, to_unit
+from coldbench.diffusion.generators import fit_channel_means
+from coldbench.evaluation.loop import batches, to_unit
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.frechet import FeatureStatistics
+from coldbench.metrics.metric import Accumulator, Metric
 
 _BATCH = 100
 
 
 @dataclass(frozen=True)
-class Reference:
+class TrainingFeatures:
     """The training images, as one feature space sees them.
 
     Attributes:
         name: of the set, for tables.
         digest: SHA-256 of the images' files.
         features_sha256: of the extractor.
-        statistics: of the features.
+        seen: the accumulator that has seen their features.
     """
 
     name: str
     digest: str
     features_sha256: str
-    statistics: FeatureStatistics
+    seen: Any
 
 
-def training_reference(
+def training_features(
     dataset: str,
     space: FeatureSpace,
+    metric: Metric,
     store: ImageStore,
     *,
     transform: str,
     image_size: int,
     channels: int,
     device: torch.device,
-) -> Reference:
-    """The reference of a data set in a feature space: kept, shipped, or taken now from the training images and kept.
+) -> TrainingFeatures:
+    """The training images of a data set as a metric sees them in a feature space.
+
+    Mean and covariance are kept once they were taken, or ship; what other metrics accumulate is taken anew.
 
     Args:
         dataset: a name in ``DATASETS``.
         space: the feature space.
+        metric: whose accumulator is wanted.
         store: opens the training images; where they are absent, what was kept must do.
         transform: of the images; see ``coldbench.data.transforms``.
         image_size, channels: of the images, after the transform.
@@ -73,16 +79,19 @@ def training_reference(
     zoomed = "" if transform == "native" else f"-{transform}"
     name = f"{dataset}-train-{image_size}{zoomed}-{space.name}.safetensors"
     source = _present(store, dataset)
-    for path in (home() / "statistics" / name, shipped("models", "statistics", name)):
+    keepable = metric.accumulator is FeatureStatistics
+    for path in (home() / "statistics" / name, shipped("models", "statistics", name)) if keepable else ():
         kept = _load(path) if path.exists() else None
         # Statistics of another extractor or of other images are no reference.
         if kept and kept.features_sha256 == space.sha256 and (source is None or kept.digest == source.digest):
             return kept
     source = source or store.source(dataset, train=True)  # says what is missing
     pixels = store.pixels(source, transform=transform, image_size=image_size, channels=channels)
-    statistics = _take(pixels, space, device, store.progress(f"{space.name} of {source.name} training images"))
-    taken = Reference(f"{source.name} training images", source.digest, space.sha256, statistics)
-    _save(taken, home() / "statistics" / name)
+    seen = metric.accumulator()
+    _take(seen, pixels, space, device, store.progress(f"{space.name} of {source.name} training images"))
+    taken = TrainingFeatures(f"{source.name} training images", source.digest, space.sha256, seen)
+    if keepable:
+        _save(taken, home() / "statistics" / name)
     return taken
 
 
@@ -95,7 +104,7 @@ def training_start(
         dataset: a name in ``DATASETS``.
         start: of the registry entry.
         store: opens the training images.
-        transform, image_size, channels: of the images; see ``training_reference``.
+        transform, image_size, channels: of the images; see ``training_features``.
 
     Raises:
         Missing: it must be fitted, and the training images are absent.
@@ -116,14 +125,10 @@ def _present(store: ImageStore, dataset: str) -> ImageSource | None:
 
 
 @torch.inference_mode()
-def _take(
-    pixels: Pixels, space: FeatureSpace, device: torch.device, progress: Callable[[int, int], object]
-) -> FeatureStatistics:
-    statistics = FeatureStatistics()
+def _take(seen: Accumulator, pixels: Pixels, space: FeatureSpace, device: torch.device, progress: Watch) -> None:
     for positions in batches(pixels.count, _BATCH):
-        statistics.update(space.extract(to_unit(to_model_range(pixels.batch(positions).to(device)))))
+        seen.update(space.extract(to_unit(to_model_range(pixels.batch(positions).to(device)))))
         progress(positions.stop, pixels.count)
-    return statistics
 
 
 def _check(statistics: FeatureStatistics) -> None:
@@ -134,18 +139,18 @@ def _check(statistics: FeatureStatistics) -> None:
         raise ValueError("no mean (d,) and scatter (d, d) of two or more images")
 
 
-def _save(reference: Reference, path: Path) -> None:
-    tensors = {"mean": reference.statistics.mean, "scatter": reference.statistics.scatter.contiguous()}
+def _save(reference: TrainingFeatures, path: Path) -> None:
+    tensors = {"mean": reference.seen.mean, "scatter": reference.seen.scatter.contiguous()}
     facts = {
         "name": reference.name,
         "digest": reference.digest,
         "features_sha256": reference.features_sha256,
-        "count": str(reference.statistics.count),
+        "count": str(reference.seen.count),
     }
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
 
 
-def _load(path: Path) -> Reference:
+def _load(path: Path) -> TrainingFeatures:
     statistics = FeatureStatistics()
     try:
         with safe_open(path, framework="pt") as file:
@@ -153,6 +158,6 @@ def _load(path: Path) -> Reference:
             statistics.mean, statistics.scatter = file.get_tensor("mean"), file.get_tensor("scatter")
         statistics.count = int(facts["count"])
         _check(statistics)
-        return Reference(facts["name"], facts["digest"], facts["features_sha256"], statistics)
+        return TrainingFeatures(facts["name"], facts["digest"], facts["features_sha256"], statistics)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{path} holds no feature statistics: {error}; delete it") from error

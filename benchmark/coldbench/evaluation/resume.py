@@ -12,7 +12,7 @@ import torch
 
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_atomically
-from coldbench.evaluation.scores import Outcome, Tally
+from coldbench.evaluation.scores import Outcome, Scores
 
 #: Saving may take this part of the time.
 _SHARE = 0.05
@@ -20,7 +20,7 @@ _SHARE = 0.05
 
 @dataclass
 class Keeper:
-    """Saves a tally as it grows, then what came of it, and finds both again.
+    """Saves the scores as they grow, then what came of it, and finds both again.
 
     Attributes:
         path: of the file.
@@ -31,8 +31,8 @@ class Keeper:
     identity: Mapping[str, Any]
     _due: float = field(default=0.0, repr=False)
 
-    def load(self, tally: Tally) -> Outcome | None:
-        """Let ``tally`` go on from the file, if there is one of this identity; or tell what came of it already.
+    def load(self, scores: Scores) -> Outcome | None:
+        """Let ``scores`` go on from the file, if there is one of this identity; or tell what came of it already.
 
         Raises:
             BadInput: the file is damaged.
@@ -45,12 +45,12 @@ class Keeper:
                 return None
             if "outcome" in state:
                 return Outcome.from_state_dict(state["outcome"])
-            tally.load_state_dict(state["tally"])
+            scores.load_state_dict(state["scores"])
         except Exception as error:  # a damaged archive fails in many ways
             raise BadInput(f"{self.path} is damaged: begin anew with --fresh") from error
         return None
 
-    def save(self, tally: Tally, *, now: bool) -> None:
+    def save(self, scores: Scores, *, now: bool) -> None:
         """Write the file, atomically; not every time, unless it must be ``now``.
 
         Raises:
@@ -58,12 +58,12 @@ class Keeper:
         """
         started = time.monotonic()
         if now or started >= self._due:
-            self._write({"tally": tally.state_dict()})
+            self._write({"scores": scores.state_dict()})
             finished = time.monotonic()
             self._due = finished + (finished - started) / _SHARE
 
     def finish(self, outcome: Outcome) -> None:
-        """Write what came of the tally in its place: that is small, and needs no more computing.
+        """Write what came of the scores in their place: that is small, and needs no more computing.
 
         Raises:
             BadInput: it cannot be written.

@@ -1,9 +1,9 @@
-"""What a measurement has seen so far: it can be stopped, saved, taken up again, and turned into numbers."""
+"""What a measurement has seen so far, of all metrics of all methods: saved, resumed, and turned into numbers."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput, CheckFailed, foreign
-from coldbench.metrics.audit import AUDITED, audit_frechet, audit_rmse, audit_ssim, check_deviation
+from coldbench.metrics.audit import AUDITED, audited
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimate, estimates
-from coldbench.metrics.pixelwise import RMSE, SSIM
+from coldbench.metrics.metric import Metric
 
-#: (method, metric, features); ``features`` is empty but for Frechet distances.
+#: (method, metric, feature space); the last is empty where the metric compares images with their originals.
 Key = tuple[str, str, str]
 #: The name of the images that restored ones are compared with.
 ORIGINAL = "original"
@@ -29,16 +28,16 @@ class Outcome:
 
     Attributes:
         estimates: each number with its replicates.
-        deviations: of each metric from the reference's, on the first images; see ``coldbench.metrics.audit``.
-        dimensions: feature space -> d.
+        deviations: of each number from another implementation's, on the first images; None where there is none.
+        warnings: what speaks against trusting a number, where anything does.
         gallery: ``original``, where there are any, and each method -> the first images (n, C, S, S) in [0, 1].
         seconds: wall time, of all attempts if it was resumed.
         network_seconds: of that, inside the network's forward.
     """
 
     estimates: Mapping[Key, Estimate]
-    deviations: Mapping[Key, float]
-    dimensions: Mapping[str, int]
+    deviations: Mapping[Key, float | None]
+    warnings: Mapping[Key, str]
     gallery: Mapping[str, Tensor]
     seconds: float
     network_seconds: float
@@ -59,67 +58,85 @@ class Outcome:
         return cls(**{**state, "estimates": {key: Estimate(*each) for key, each in state["estimates"].items()}})
 
 
-class Tally:
+class Scores:
     """Accumulators of every method, and of the originals where there are any.
 
     Args:
         methods: that are measured.
-        spaces: the feature spaces of the Frechet distances; may be empty.
+        metrics: of what; those that compare images with their originals are left out where there are none.
+        spaces: the feature spaces of the others; may be empty.
         images: how many are to come.
         device: where the feature spaces compute.
-        references: feature space -> what generated images are compared with; None where images have originals.
-        groups: of images, for intervals (see ``metrics.jackknife``).
+        references: (feature space, metric) -> the accumulator of what generated images are compared with; None where
+            images have originals.
+        groups: of images, for intervals (see ``metrics.intervals``).
     """
 
     def __init__(
         self,
         methods: Sequence[str],
+        metrics: Sequence[Metric],
         spaces: Sequence[FeatureSpace],
         *,
         images: int,
         device: torch.device,
-        references: Mapping[str, FeatureStatistics] | None = None,
+        references: Mapping[tuple[str, str], Any] | None = None,
         groups: int = GROUPS,
     ) -> None:
         self.methods, self.spaces, self.device, self.references = methods, spaces, device, references
         self.images = images
         self.done, self.seconds, self.network_seconds = 0, 0.0, 0.0
         self.first: dict[str, Tensor] = {}
-        self._deviations: dict[Key, float] | None = None
-        kinds = methods if references is not None else [ORIGINAL, *methods]
-        self._features = {
-            (kind, space.name): Grouped(FeatureStatistics, groups, images) for kind in kinds for space in spaces
+        self.dimensions: dict[str, int] = {}
+        self._deviations: dict[Key, float | None] | None = None
+        restores = references is None
+        self._pairs = [metric for metric in metrics if metric.reads == "pairs" and restores]
+        self._sets = [metric for metric in metrics if metric.reads == "features"] if spaces else []
+        self._of_pairs = {
+            (method, metric.name): Grouped(metric.accumulator, groups, images)
+            for method in methods
+            for metric in self._pairs
         }
-        compared = methods if references is None else []
-        self._ssim = {method: Grouped(SSIM, groups, images) for method in compared}
-        self._rmse = {method: Grouped(RMSE, groups, images) for method in compared}
+        # Metrics with the same accumulator share it.
+        self._owner = {metric.name: _first_alike(self._sets, metric) for metric in self._sets}
+        makers = {self._owner[metric.name]: metric.accumulator for metric in reversed(self._sets)}
+        self._of_sets = {
+            (kind, space.name, owner): Grouped(make, groups, images)
+            for kind in ([ORIGINAL, *methods] if restores else methods)
+            for space in spaces
+            for owner, make in makers.items()
+        }
 
     def update(self, positions: range, images: Mapping[str, Tensor], scored: int | None = None) -> None:
         """Take in a batch.
 
         Args:
             positions: of the images in the measurement.
-            images: ``ORIGINAL``, where there is one, and each method -> (B, C, S, S) in [0, 1], unclamped.
-            scored: of the images after the first so many, if it is given, the features are zeros.
-
-        Raises:
-            CheckFailed: on the first images a metric is not what its reference says.
+            images: kind -> (B, C, S, S) in [0, 1]; ``original`` among them unless there are references.
+            scored: how many of the images, from the first on, have features; the others count as zero features. All
+                unless given.
         """
-        drawn = len(positions) if scored is None else scored
         for kind, batch in images.items():
-            for space in self.spaces:
-                with foreign(f"feature '{space.name}'"):
-                    features = space.extract(batch)
-                self._features[kind, space.name].update(positions[:drawn], features[:drawn])
-                if drawn < len(positions):
-                    self._features[kind, space.name].fixed.update(torch.zeros_like(features[drawn:]))
-            if kind in self._ssim:
-                self._ssim[kind].update(positions, batch, images[ORIGINAL])
-                self._rmse[kind].update(positions, batch, images[ORIGINAL])
+            for space in self.spaces if self._sets else ():
+                self._take_features(kind, space, positions, batch, len(positions) if scored is None else scored)
+            for metric in self._pairs if kind != ORIGINAL else ():
+                with foreign(f"metric '{metric.name}'"):
+                    self._of_pairs[kind, metric.name].update(positions, batch, images[ORIGINAL])
             self._keep(kind, batch)
         self.done = positions.stop
         if self._deviations is None and self.done >= min(AUDITED, self.images):
             self._deviations = self._audit()
+
+    def _take_features(self, kind: str, space: FeatureSpace, positions: range, batch: Tensor, scored: int) -> None:
+        with foreign(f"feature '{space.name}'"):
+            features = space.extract(batch)
+        self.dimensions[space.name] = features.shape[1]
+        for owner in dict.fromkeys(self._owner.values()):
+            grouped = self._of_sets[kind, space.name, owner]
+            with foreign(f"metric '{owner}'"):
+                grouped.update(positions[:scored], features[:scored])
+                if scored < len(positions):
+                    grouped.fixed.update(torch.zeros_like(features[scored:]))
 
     def _keep(self, kind: str, batch: Tensor) -> None:
         kept = self.first.get(kind, batch[:0].cpu())
@@ -133,40 +150,40 @@ class Tally:
             "seconds": self.seconds,
             "network_seconds": self.network_seconds,
             "first": self.first,
+            "dimensions": self.dimensions,
             "deviations": self._deviations,
-            "features": {"/".join(key): grouped.state_dict() for key, grouped in self._features.items()},
-            "ssim": {method: grouped.state_dict() for method, grouped in self._ssim.items()},
-            "rmse": {method: grouped.state_dict() for method, grouped in self._rmse.items()},
+            "pairs": {key: grouped.state_dict() for key, grouped in self._of_pairs.items()},
+            "sets": {key: grouped.state_dict() for key, grouped in self._of_sets.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
         self.done, self.seconds, self.network_seconds = state["done"], state["seconds"], state["network_seconds"]
         self.first, self._deviations = dict(state["first"]), state["deviations"]
-        for key, grouped in self._features.items():
-            grouped.load_state_dict(state["features"]["/".join(key)])
-        for method in self._ssim:
-            self._ssim[method].load_state_dict(state["ssim"][method])
-            self._rmse[method].load_state_dict(state["rmse"][method])
+        self.dimensions = dict(state["dimensions"])
+        for pair, grouped in self._of_pairs.items():
+            grouped.load_state_dict(state["pairs"][pair])
+        for key, grouped in self._of_sets.items():
+            grouped.load_state_dict(state["sets"][key])
 
     def outcome(self) -> Outcome:
         """The numbers.
 
         Raises:
             BadInput: one of them is not finite.
-            CheckFailed: an accumulator has not seen every image.
+            CheckFailed: an accumulator has not seen every image, once.
         """
-        counts = {each.count for each in self._features.values()} | {each.count for each in self._ssim.values()}
-        fewest = min(counts | {self.done})
-        if self._deviations is None or fewest != self.images:
-            raise CheckFailed(f"{fewest} images were measured instead of {self.images}")
+        accumulators: Iterable[Grouped[Any]] = (*self._of_pairs.values(), *self._of_sets.values())
+        for seen in (self.done, *(each.count for each in accumulators)):
+            if seen != self.images:
+                raise CheckFailed(f"{seen} images were measured instead of {self.images}")
+        if self._deviations is None:
+            raise CheckFailed("no image was audited")
+        found = self._estimates()
         return Outcome(
-            estimates=self._estimates(),
+            estimates=found,
             deviations=self._deviations,
-            dimensions={
-                space: max(len(group.mean) for group in grouped.groups)
-                for (_, space), grouped in self._features.items()
-            },
+            warnings=self._warnings(),
             gallery=self.first,
             seconds=self.seconds,
             network_seconds=self.network_seconds,
@@ -174,44 +191,63 @@ class Tally:
 
     def _estimates(self) -> dict[Key, Estimate]:
         found: dict[Key, Estimate] = {}
-        for method in self._ssim:
-            found[method, "SSIM", ""] = estimate(SSIM.result, self._ssim[method])
-            found[method, "RMSE", ""] = estimate(RMSE.result, self._rmse[method])
+        for metric in self._pairs:
+            for method in self.methods:
+                with foreign(f"metric '{metric.name}'"):
+                    found[method, metric.name, ""] = estimate(metric.result, self._of_pairs[method, metric.name])
         for space in self.spaces:
-            found |= self._distances(space)
-        if not all(math.isfinite(each.value) for each in found.values()):
-            raise BadInput("a measured value is not finite: degradation, start or weights are unusable")
+            for metric in self._sets:
+                with foreign(f"metric '{metric.name}'"):
+                    found |= self._distances(metric, space)
+        for (method, name, _), each in found.items():
+            if not math.isfinite(each.value):
+                raise BadInput(
+                    f"the {name} of {method} is not finite: the degradation, the start or the weights are unusable"
+                )
         return dict(sorted(found.items(), key=lambda item: self.methods.index(item[0][0])))
 
-    def _distances(self, space: FeatureSpace) -> dict[Key, Estimate]:
-        """The Frechet distances of all methods: the side that they share is decomposed once a replicate."""
-        grouped = {kind: each for (kind, name), each in self._features.items() if name == space.name}
+    def _distances(self, metric: Metric, space: FeatureSpace) -> dict[Key, Estimate]:
+        """The numbers of all methods in one space: what the side that they share costs, it costs once a replicate."""
+        kinds = dict.fromkeys(kind for kind, name, _ in self._of_sets if name == space.name)
+        grouped = {kind: self._of_sets[kind, space.name, self._owner[metric.name]] for kind in kinds}
 
-        def distances(*totals: FeatureStatistics) -> dict[Key, float]:
+        def distances(*totals: Any) -> dict[Key, float]:
             seen = dict(zip(grouped, totals, strict=True))
-            against = seen[ORIGINAL] if self.references is None else self.references[space.name]
-            return {
-                (method, space.metric, space.name): frechet_distance(seen[method], against) for method in self.methods
-            }
+            against = seen[ORIGINAL] if self.references is None else self.references[space.name, metric.name]
+            return {(method, metric.name, space.name): metric.result(seen[method], against) for method in self.methods}
 
         return estimates(distances, *grouped.values())
 
-    def _audit(self) -> dict[Key, float]:
-        deviations: dict[Key, float] = {}
-        against: Mapping[str, Tensor | FeatureStatistics] = self.references or {
-            space.name: self._few(space, ORIGINAL) for space in self.spaces
+    def _warnings(self) -> dict[Key, str]:
+        warnings = {
+            (method, metric.name, space.name): metric.warning(self.images, space.name, self.dimensions[space.name])
+            for method in self.methods
+            for space in self.spaces
+            for metric in self._sets
         }
+        return {key: warning for key, warning in warnings.items() if warning}
+
+    def _audit(self) -> dict[Key, float | None]:
+        """The first images once more, by other people's code."""
+        deviations: dict[Key, float | None] = {}
         for method in self.methods:
-            if method in self._ssim:
-                deviations[method, "SSIM", ""] = audit_ssim(self.first[method], self.first[ORIGINAL])
-                deviations[method, "RMSE", ""] = audit_rmse(self.first[method], self.first[ORIGINAL])
-            for space in self.spaces:
-                deviation = audit_frechet(self._few(space, method), against[space.name])
-                deviations[method, space.metric, space.name] = deviation
-        for (method, metric, _), deviation in deviations.items():
-            check_deviation(metric, deviation, method)
+            for metric in self._pairs:
+                few = self.first[method], self.first[ORIGINAL]
+                deviations[method, metric.name, ""] = audited(metric, *few, method)
+            for space in self.spaces if self._sets else ():
+                features = self._few(space, method)
+                originals = self._few(space, ORIGINAL) if self.references is None else None
+                for metric in self._sets:
+                    against = originals if self.references is None else self.references[space.name, metric.name]
+                    deviations[method, metric.name, space.name] = audited(metric, features, against, method, space.name)
         return deviations
 
     def _few(self, space: FeatureSpace, kind: str) -> Tensor:
         """The features of the audited images."""
         return space.extract(self.first[kind].to(self.device))
+
+
+def _first_alike(metrics: Sequence[Metric], metric: Metric) -> str:
+    """The name of the first metric with this metric's accumulator."""
+    maker: Callable[[], Hashable] = metric.accumulator
+    return next(each.name for each in metrics if each.accumulator == maker)

@@ -1,1 +1,1 @@
-"""Metrics as streaming accumulators: float64 sums, mergeable, memory independent of the number of images."""
+"""Metrics: streaming accumulators in float64, mergeable, with intervals, and audited by other people's code."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from coldbench.core.randomness import image_rng
-from coldbench.data.datasets import mnist, mnist_labels
+from coldbench.data.datasets import mnist_labels, open_mnist
 from coldbench.data.decoding import decode
 from coldbench.data.transforms import TRANSFORMS
-from coldbench.diffusion.catalog import Entry
-from coldbench.diffusion.checkpoints import build_network
-from coldbench.metrics.digits import IMAGE_SIZE
+from coldbench.metrics.digits import IMAGE_SIZE, MnistCnn
 
 
 @dataclass(frozen=True)
@@ -38,17 +37,22 @@ class ClassifierRun:
     test_accuracy: float
 
 
-def train_classifier(entry: Entry, root: Path, watch: Callable[[int, float], None]) -> ClassifierRun:
-    """Train the entry's network on the MNIST training images under ``root``.
+#: How the shipped weights were trained.
+RECIPE: dict[str, Any] = {"steps": 3000, "batch_size": 128, "lr": 2e-3, "seed": 0}
+
+
+def train_classifier(
+    root: Path, watch: Callable[[int, float], None], recipe: Mapping[str, Any] = RECIPE
+) -> ClassifierRun:
+    """Train the classifier on the MNIST training images under ``root``.
 
     Args:
-        entry: its recipe has ``steps``, ``batch_size``, ``lr`` and ``seed``.
-        root: data folder; see ``coldbench.data.datasets.mnist``.
+        root: data folder; see ``coldbench.data.datasets.open_mnist``.
         watch: called with the step and the loss after each step.
+        recipe: ``steps``, ``batch_size``, ``lr`` and ``seed``.
     """
-    recipe = entry.training
     torch.manual_seed(recipe["seed"])
-    network = build_network(entry)
+    network = MnistCnn()
     optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, recipe["steps"])
     images, labels = _load(root, train=True)
@@ -77,7 +81,7 @@ def accuracy(network: nn.Module, root: Path) -> float:
 
 
 def _load(root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
-    source = mnist(root, train=train)
+    source = open_mnist(root, train=train)
     pixels = decode(source, transform=TRANSFORMS["native"], image_size=IMAGE_SIZE, channels=1)
     images = pixels.batch(range(source.count)).float() / 255
     return images, torch.from_numpy(mnist_labels(root, train=train))

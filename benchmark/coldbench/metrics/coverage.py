@@ -16,7 +16,8 @@ from torch import Tensor
 
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimate
-from coldbench.metrics.pixelwise import RMSE, SSIM
+from coldbench.metrics.metric import Mean
+from coldbench.metrics.pixelwise import SSIM, SquaredError
 
 #: Simulated measurements a line.
 DRAWS = 400
@@ -88,15 +89,15 @@ def _limit(case: Case) -> float | None:
 
 def _rmse(case: Case, generator: torch.Generator, groups: int) -> Estimate:
     """Images of white noise of std 1, against black: the RMSE is 1."""
-    grouped = Grouped(RMSE, groups, case.images)
+    grouped = Grouped(SquaredError, groups, case.images)
     noise = torch.randn(case.images, 1, 4, 4, generator=generator, dtype=torch.float64)
     grouped.update(range(case.images), noise, torch.zeros_like(noise))
-    return estimate(RMSE.result, grouped)
+    return estimate(SquaredError.result, grouped)
 
 
 def _ssim(case: Case, generator: torch.Generator, groups: int) -> Estimate:
     """Images of white noise, each seen through more noise of a strength of its own."""
-    grouped = Grouped(SSIM, groups, case.images)
+    grouped: Grouped[Mean] = Grouped(SSIM.accumulator, groups, case.images)
     noise, more = torch.rand(2, case.images, 1, 12, 12, generator=generator, dtype=torch.float64)
     grouped.update(range(case.images), noise + torch.rand(case.images, 1, 1, 1, generator=generator) * more, noise)
     return estimate(SSIM.result, grouped)

@@ -1,26 +1,29 @@
-"""Feature spaces for the Frechet distance: torch-fidelity's Inception, and our own digits' where it is absent."""
+"""Feature spaces: what maps images to the vectors that a distance of distributions is taken of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.hub import get_dir
+from coldbench.core.errors import BadInput, Missing, foreign
+from coldbench.core.registry import Registry
 
-from coldbench.core.errors import BadInput, Missing
-from coldbench.core.files import sha256_of
-from coldbench.diffusion.catalog import find_entry
-from coldbench.diffusion.checkpoints import load_network
-from coldbench.metrics.digits import IMAGE_SIZE, features_of
+if TYPE_CHECKING:  # names are listed without waiting for torch
+    import torch
+    from torch import Tensor
 
-#: The one feature space whose Frechet distance is called FID.
+#: The feature space of the paper's FID.
 FID_FEATURES = "inception-v3-compat"
-#: The first digits of its weights' SHA-256, as their authors put them into the file's name.
-INCEPTION_SHA256 = "6726825d"
+
+FEATURES = Registry(
+    "feature",
+    {
+        "inception-v3-compat": "coldbench.metrics.inception:inception",
+        "mnist-cnn": "coldbench.metrics.digits:mnist_cnn",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -39,48 +42,53 @@ class FeatureSpace:
     extract: Callable[[Tensor], Tensor]
     image_size: int | None = None
 
-    @property
-    def metric(self) -> str:
-        """``FID`` for Inception's pool3, ``FD`` for anything else."""
-        return "FID" if self.name == FID_FEATURES else "FD"
 
+def feature_spaces(names: Sequence[str], device: torch.device, *, auto: Sequence[str] = ()) -> list[FeatureSpace]:
+    """The feature spaces of these names.
 
-def inception(device: torch.device) -> FeatureSpace:
-    """torch-fidelity's ``inception-v3-compat``, pool3 (2048). It reads 8-bit colour, so images are clamped and rounded.
+    Args:
+        names: in ``FEATURES``; ``none`` alone for none, ``auto`` alone for that of the FID and those of ``auto``, as
+            far as they are at hand.
+        device: where they compute.
+        auto: the data set's own.
 
     Raises:
-        Missing: the weights are not on this machine.
-        BadInput: they are damaged.
+        BadInput: an unknown name.
+        Missing: one asked for by name is absent.
     """
-    from torch_fidelity.utils import create_feature_extractor
-
-    path = inception_weights()
-    if not path.exists():
-        raise Missing(f"no Inception weights at {path}: coldbench fetch inception")
-    sha256 = sha256_of(path)
-    if not sha256.startswith(INCEPTION_SHA256):
-        raise BadInput(
-            f"{path} is damaged (its sha256 does not begin with {INCEPTION_SHA256}): delete it, fetch it again"
-        )
-    network = create_feature_extractor(
-        FID_FEATURES, ["2048"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
-    ).to(device)
-
-    def extract(images: Tensor) -> Tensor:
-        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-        features: Tensor = network(pixels.expand(-1, 3, -1, -1))[0]
-        return features
-
-    return FeatureSpace(FID_FEATURES, sha256, extract)
+    if tuple(names) == ("none",):
+        return []
+    if tuple(names) != ("auto",):
+        return [load_feature_space(name, device) for name in names]
+    found = []
+    for name in (FID_FEATURES, *auto):
+        try:
+            found.append(load_feature_space(name, device))
+        except Missing:
+            continue
+    return found
 
 
-def mnist_cnn(device: torch.device) -> FeatureSpace:
-    """Our own digit features (128), on the unclamped, unrounded images, as the paper feeds its extractor."""
-    entry = find_entry("mnist-cnn")
-    network = load_network(entry).to(device)
-    return FeatureSpace(entry.name, entry.sha256 or "", partial(features_of, network), IMAGE_SIZE)
+def absence(name: str, device: torch.device) -> str:
+    """Why a feature space is not at hand, and what supplies it; empty where it is."""
+    try:
+        load_feature_space(name, device)
+    except Missing as error:
+        return str(error)
+    return ""
 
 
-def inception_weights() -> Path:
-    """Where torch-fidelity keeps, and ``coldbench fetch inception`` puts, the Inception weights."""
-    return Path(get_dir()) / "checkpoints" / f"weights-inception-2015-12-05-{INCEPTION_SHA256}.pth"
+@cache
+def load_feature_space(name: str, device: torch.device) -> FeatureSpace:
+    """One feature space, loaded once for all that use it.
+
+    Raises:
+        BadInput: an unknown name, damaged weights, or no feature space.
+        Missing: its weights are not on this machine.
+    """
+    make: Any = FEATURES[name]
+    with foreign(f"feature '{name}'"):
+        space = make(device)
+    if not isinstance(space, FeatureSpace):
+        raise BadInput(f"feature '{name}' gave {type(space).__name__} instead of a FeatureSpace")
+    return space

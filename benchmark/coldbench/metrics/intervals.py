@@ -1,9 +1,9 @@
 """Confidence intervals by the delete-a-group jackknife, for any metric made of mergeable accumulators.
 
-The images are dealt to groups; the metric is taken once on all of them and once without each group, and the spread of
-those replicates is the metric's standard error (J. Tukey 1958; P. Kott 2001). It needs no formula for the metric, so it
-serves the Frechet distance as well as a mean, and the difference of two methods on the same images: there, what both
-methods share cancels in every replicate.
+The images are cut into groups of neighbours; the metric is taken once on all of them and once without each group, and
+the spread of those replicates is the metric's standard error (J. Tukey 1958; P. Kott 2001). It needs no formula for the
+metric, so it serves the Frechet distance as well as a mean, and the difference of two methods on the same images:
+there, what both methods share cancels in every replicate.
 """
 
 from __future__ import annotations
@@ -12,32 +12,17 @@ import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from scipy.special import stdtrit
 from torch import Tensor
 
+from coldbench.metrics.metric import Accumulator
+
 #: Groups of a measurement with intervals.
 GROUPS = 20
-#: Neighbours that go to one group, at most: in a data set they may be related, as digits by one writer are.
-BLOCK = 16
 #: With fewer groups than this no interval is given.
 FEWEST = 3
-
-
-class Accumulator(Protocol):
-    """What can be grouped: it counts what it has seen, and takes in what another one has."""
-
-    count: int
-
-    @property
-    def update(self) -> Callable[..., None]: ...
-
-    def merge(self, other: Self, /) -> None: ...
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
 
 
 A = TypeVar("A", bound=Accumulator)
@@ -62,7 +47,6 @@ class Grouped(Generic[A]):
         self.groups = [make() for _ in range(groups)]
         self.fixed = make()
         self.images = images
-        self.blocks = groups * math.ceil(images / (groups * BLOCK))
 
     def update(self, positions: Sequence[int], *batch: Tensor) -> None:
         """Take in a batch.
@@ -78,8 +62,8 @@ class Grouped(Generic[A]):
             start = stop
 
     def _group(self, position: int) -> int:
-        """Blocks of neighbours, alike in size to one image, are dealt to the groups in turn."""
-        return position * self.blocks // self.images % len(self.groups)
+        """Groups are runs of neighbours, alike in size to one image: in a data set neighbours may be related."""
+        return position * len(self.groups) // self.images
 
     def total(self, without: int | None = None) -> A:
         """Everything seen, or everything but one group."""

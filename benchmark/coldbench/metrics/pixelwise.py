@@ -1,4 +1,4 @@
-"""RMSE and SSIM, the two metrics that compare each image with its original."""
+"""The metrics that compare each image with its original: RMSE, SSIM and PSNR."""
 
 from __future__ import annotations
 
@@ -6,69 +6,46 @@ import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
 import torch
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
+
+from coldbench.metrics.metric import Metric, mean_over_images
 
 #: Width of SSIM's window, and so the smallest image.
 SSIM_TAPS = 11
 
 
-class RMSE:
-    """sqrt of the mean squared difference over all images, channels and pixels: one global root (PROTOCOL 5.2)."""
+class SquaredError:
+    """Sums of squared differences, whose mean over all images, channels and pixels has one root (PROTOCOL 5.2)."""
 
     def __init__(self) -> None:
-        self.squares, self.count = 0.0, 0
+        self.squares, self.values, self.count = 0.0, 0, 0
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
         """Take in images (B, C, H, W) in [0, 1], unclamped."""
         self.squares += float((prediction.double() - target.double()).square().sum())
-        self.count += target.numel()
-
-    def merge(self, other: Self) -> None:
-        """Take in what another accumulator has seen."""
-        self.squares += other.squares
-        self.count += other.count
-
-    def state_dict(self) -> dict[str, Any]:
-        """What ``load_state_dict`` takes up."""
-        return {"squares": self.squares, "count": self.count}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
-        self.squares, self.count = state["squares"], state["count"]
-
-    def result(self) -> float:
-        """The RMSE, in units of the [0, 1] range; NaN before the first image."""
-        return math.sqrt(self.squares / self.count) if self.count else math.nan
-
-
-class SSIM:
-    """Mean over images of ``ssim_per_image``."""
-
-    def __init__(self) -> None:
-        self.total, self.count = 0.0, 0
-
-    def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in images (B, C, H, W) in [0, 1], unclamped."""
-        self.total += float(ssim_per_image(prediction, target).sum())
+        self.values += target.numel()
         self.count += len(target)
 
     def merge(self, other: Self) -> None:
         """Take in what another accumulator has seen."""
-        self.total += other.total
+        self.squares += other.squares
+        self.values += other.values
         self.count += other.count
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` takes up."""
-        return {"total": self.total, "count": self.count}
+        return {"squares": self.squares, "values": self.values, "count": self.count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
-        self.total, self.count = state["total"], state["count"]
+        self.squares, self.values, self.count = state["squares"], state["values"], state["count"]
 
     def result(self) -> float:
-        """The mean SSIM, at most 1; NaN before the first image."""
-        return self.total / self.count if self.count else math.nan
+        """The RMSE, in units of the [0, 1] range; NaN before the first image."""
+        return math.sqrt(self.squares / self.values) if self.values else math.nan
 
 
 def ssim_per_image(prediction: Tensor, target: Tensor) -> Tensor:
@@ -106,3 +83,52 @@ def _window_matrix(size: int, device: torch.device) -> Tensor:
     for row in range(len(matrix)):
         matrix[row, row : row + taps] = weights / weights.sum()
     return matrix.to(device)
+
+
+def psnr_per_image(prediction: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio, 10 log10 (1 / MSE) in dB, of images (B, C, H, W) in [0, 1]: float64 (B,).
+
+    Infinite where an image equals its original.
+    """
+    errors = (prediction.double() - target.double()).square().mean(dim=(1, 2, 3))
+    return -10 * errors.log10()
+
+
+def _reference_rmse(prediction: Tensor, target: Tensor) -> float:
+    return math.sqrt(mean_squared_error(_array(prediction), _array(target)))
+
+
+def _reference_ssim(prediction: Tensor, target: Tensor) -> float:
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    pairs = zip(_array(prediction), _array(target), strict=True)
+    return float(np.mean([structural_similarity(x, y, channel_axis=0, data_range=1, **window) for x, y in pairs]))
+
+
+def _reference_psnr(prediction: Tensor, target: Tensor) -> float:
+    pairs = zip(_array(target), _array(prediction), strict=True)
+    return float(np.mean([peak_signal_noise_ratio(x, y, data_range=1) for x, y in pairs]))
+
+
+def _array(images: Tensor) -> np.ndarray:
+    return images.double().cpu().numpy()
+
+
+RMSE = Metric(
+    name="RMSE",
+    accumulator=SquaredError,
+    result=SquaredError.result,
+    better="lower",
+    tolerances={"float32 cpu": 5e-5, "float32 gpu": 5e-4, "bfloat16 cpu": 3e-3, "bfloat16 gpu": 3e-3},
+    relative=False,
+    reference=_reference_rmse,
+)
+SSIM = mean_over_images(
+    "SSIM",
+    ssim_per_image,
+    better="higher",
+    tolerances={"float32 cpu": 1e-4, "float32 gpu": 1e-3, "bfloat16 cpu": 1e-2, "bfloat16 gpu": 1e-2},
+    relative=False,
+    reference=_reference_ssim,
+    smallest=SSIM_TAPS,
+)
+PSNR = mean_over_images("PSNR", psnr_per_image, better="higher", decimals=2, reference=_reference_psnr)

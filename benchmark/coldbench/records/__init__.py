@@ -1,0 +1,4 @@
+"""What was measured: records, their comparison, and how they are shown. Nothing here needs torch."""
+
+#: How records can be printed; see ``coldbench.records.formats``.
+FORMATS = ("markdown", "latex", "csv", "json", "html")

@@ -1,167 +1,81 @@
-"""Two methods beside each other: the record of a comparison, its verdict and its table."""
+"""Comparisons: records of several methods, with the differences between them, as a table."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 
-from coldbench.metrics.intervals import Difference, Estimate, difference
-from coldbench.records.formats import ABSENT, DECIMALS, RECORDS, print_frame, print_number, print_records
-from coldbench.records.record import metric_name
+from coldbench.records.formats import ABSENT, RECORDS, print_frame, print_number, render, table_notes
+from coldbench.records.record import Difference, Record
 
-#: All other metrics are better where they are lower.
-HIGHER_IS_BETTER = frozenset({"SSIM"})
+#: With fewer images than this, a verdict is an indication.
+FEW = 100
 
 
-@dataclass(frozen=True)
-class Side:
-    """One method of a comparison, and what it was measured with.
+def verdict(difference: float, interval: tuple[float, float] | None, a: str, b: Record) -> str:
+    """Which of two methods is better, in words; empty where the interval of their difference includes zero.
 
-    Attributes:
-        method: its name.
-        estimate: the metric, with replicates.
-        checkpoint, checkpoint_sha256: of its network; no hash where none took part.
+    Args:
+        difference: b - a.
+        interval: of the difference.
+        a: the name of the first.
+        b: the record of the second.
     """
-
-    method: str
-    estimate: Estimate
-    checkpoint: str
-    checkpoint_sha256: str | None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What both sides have in common: see ``results.Cell`` for each."""
-
-    images: int
-    seed: int
-    protocol: str
-    data: str
-    data_sha256: str | None
-    device: str
-    dtype: str
-    batch_size: int
-    versions: dict[str, str]
-    revision: str
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return ""
+    b_wins = (difference > 0) == (b.metric.better == "higher")
+    images = b.identity.images or 0
+    few = f" ({images} images: indicative)" if images < FEW else ""
+    return f"{b.where.method if b_wins else a} is better{few}"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """b against a in one metric.
-
-    Attributes:
-        metric, features, features_sha256: what was measured; ``features`` is empty but for Frechet distances.
-        a, b: the methods.
-        outcome: b - a, with its interval.
-        setting: on what.
-        warning: what speaks against trusting the number.
-    """
-
-    metric: str
-    features: str
-    features_sha256: str | None
-    a: Side
-    b: Side
-    setting: Setting
-    warning: str = ""
-
-    @property
-    def paired(self) -> bool:
-        """Whether both methods started from the same images or noise: those of one checkpoint do."""
-        return self.a.checkpoint == self.b.checkpoint
-
-    @property
-    def outcome(self) -> Difference:
-        """b - a, with its 95 % interval."""
-        return difference(self.a.estimate, self.b.estimate, paired=self.paired)
-
-    @property
-    def verdict(self) -> str:
-        """Who is better, in words; empty where the interval does not exclude zero."""
-        outcome = self.outcome
-        if not outcome.excludes_zero:
-            return ""
-        b_wins = (outcome.value > 0) == (self.metric in HIGHER_IS_BETTER)
-        return f"{(self.b if b_wins else self.a).method} is better"
-
-
-def render(comparisons: Sequence[Comparison], style: str) -> str:
-    """Comparisons in one of ``tables.FORMATS``; JSON and CSV hold one object or line each, in full precision."""
+def render_comparison(records: Sequence[Record], style: str) -> str:
+    """Records with differences in one of ``records.FORMATS``; JSON and CSV are those of all records."""
     if style in RECORDS:
-        records = [_record(each) for each in comparisons]
-        for record in records if style == "csv" else ():
-            del record["versions"]  # not flat
-        return print_records(records, style)
-    frame = pd.DataFrame([_line(each) for each in comparisons])
-    methods = dict.fromkeys(side.method for each in comparisons for side in (each.a, each.b))
-    return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(comparisons), style)
+        return render(records, style)
+    pairs = [(record, each) for record in records for each in record.differences]
+    by_name = {(record.where.method, record.metric.label): record for record in records}
+    lines = [_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs]
+    methods = dict.fromkeys(record.where.method for record in records)
+    frame = pd.DataFrame(lines)
+    return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(records, pairs), style)
 
 
-def _line(comparison: Comparison) -> dict[str, str]:
-    metric, outcome = comparison.metric, comparison.outcome
-    decimals = DECIMALS[metric]
-    low_high = outcome.interval
+def _line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
+    decimals, interval = b.metric.decimals, difference.interval
+    low_high = ABSENT if interval is None else f"{interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f}"
     return {
-        "Metric": metric_name(metric, comparison.features),
-        "A, B": f"{comparison.a.method}, {comparison.b.method}",
-        "A": _with_error(comparison.a.estimate, metric),
-        "B": _with_error(comparison.b.estimate, metric),
-        "B - A": f"{outcome.value:+.{decimals}f}",
-        "95 % interval": ABSENT if low_high is None else f"{low_high[0]:+.{decimals}f} to {low_high[1]:+.{decimals}f}",
-        "Verdict": comparison.verdict,
+        "Metric": b.metric.label,
+        "A, B": f"{a.where.method}, {b.where.method}",
+        "A": _with_error(a),
+        "B": _with_error(b),
+        "B - A": f"{difference.value:+.{decimals}f}",
+        "95 % interval": low_high,
+        "Verdict": difference.verdict,
     }
 
 
-def _with_error(estimate: Estimate, metric: str) -> str:
-    return print_number(estimate.value, estimate.interval(), metric)
+def _with_error(record: Record) -> str:
+    assert record.value is not None
+    return print_number(record.value, record.interval, record.metric.decimals)
 
 
-def _notes(comparisons: Sequence[Comparison]) -> list[str]:
-    setting = comparisons[0].setting
-    sides = {side.method: side for each in comparisons for side in (each.a, each.b)}
-    models = {side.checkpoint: (side.checkpoint_sha256 or "")[:12] for side in sides.values() if side.checkpoint_sha256}
-    notes = [
-        f"{setting.images} images, {setting.data}, seed {setting.seed}, protocol {setting.protocol}, "
-        f"{', '.join(f'{name} ({sha})' for name, sha in models.items())}, {setting.dtype} on {setting.device}",
+def _notes(records: Sequence[Record], pairs: Sequence[tuple[Record, Difference]]) -> list[str]:
+    shown = [record for record in records if record.measured]
+    notes = [note for note in table_notes(shown) if note.partition(": ")[2] not in {r.warning for r in shown}]
+    paired = all(each.paired for _, each in pairs)
+    notes.append(
         "95 % intervals by a delete-a-group jackknife; a difference is that of B and A on the same images and noise"
-        + ("" if all(each.paired for each in comparisons) else ", or, across tasks, of independent ones"),
-    ]
-    if any(each.metric in ("FD", "FID") for each in comparisons):
+        + ("" if paired else ", or, across tasks, of independent ones")
+    )
+    if paired:
+        notes.append("a paired difference can exclude zero although the two intervals overlap: what both share cancels")
+    if any(record.metric.features for record in shown):
         notes.append("a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are")
-    notes += dict.fromkeys(each.warning for each in comparisons if each.warning)
-    if any(each.outcome.interval is None for each in comparisons):
+    notes += dict.fromkeys(record.warning for record in shown if record.warning)
+    if any(each.interval is None for _, each in pairs):
         notes.append("too few images for an interval")
-    elif any(not each.verdict for each in comparisons):
+    elif any(not each.verdict for _, each in pairs):
         notes.append("no verdict where the interval includes zero: these images do not tell which is better")
     return notes
-
-
-def _record(comparison: Comparison) -> dict[str, object]:
-    """Flat, with every identity."""
-    outcome = comparison.outcome
-    sides = {
-        f"{field}_{name}": value
-        for name, side in (("a", comparison.a), ("b", comparison.b))
-        for field, value in (
-            ("method", side.method),
-            ("value", side.estimate.value),
-            ("interval", side.estimate.interval()),
-            ("checkpoint", side.checkpoint),
-            ("checkpoint_sha256", side.checkpoint_sha256),
-        )
-    }
-    return {
-        "metric": comparison.metric,
-        "features": comparison.features,
-        "features_sha256": comparison.features_sha256,
-        **sides,
-        "difference": outcome.value,
-        "difference_interval": outcome.interval,
-        "paired": outcome.paired,
-        "verdict": comparison.verdict,
-        "warning": comparison.warning,
-        **dataclasses.asdict(comparison.setting),
-    }

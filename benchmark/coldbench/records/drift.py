@@ -6,11 +6,12 @@ It compares all of their identities first: a number of other images is another n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+from typing import Any
 
 from coldbench.core.errors import BadInput, CheckFailed
-from coldbench.records.record import IDENTITY, Cell, Key
+from coldbench.records.record import Identity, Key, Record, arithmetic
 
 
 class Status(StrEnum):
@@ -24,18 +25,8 @@ class Status(StrEnum):
     NEW = "new"
 
 
-#: How far a number may be from its reference: metric -> (dtype, device class) -> tolerance; absolute for SSIM and RMSE,
-#: for Frechet distances relative to the reference or to half of its interval, whichever is larger. float32 on a CPU
-#: leaves room for another library's or processor's rounding, which the steps of Algorithm 2 amplify. Elsewhere: see
-#: README, Regression checks.
-TOLERANCES: dict[str, dict[tuple[str, str], float]] = {
-    "SSIM": {("float32", "cpu"): 1e-4, ("float32", "gpu"): 1e-3, ("bfloat16", "cpu"): 1e-2, ("bfloat16", "gpu"): 1e-2},
-    "RMSE": {("float32", "cpu"): 5e-5, ("float32", "gpu"): 5e-4, ("bfloat16", "cpu"): 3e-3, ("bfloat16", "gpu"): 3e-3},
-    "FD": {("float32", "cpu"): 1e-3, ("float32", "gpu"): 1e-2, ("bfloat16", "cpu"): 3e-2, ("bfloat16", "gpu"): 3e-2},
-    "FID": {("float32", "cpu"): 1e-3, ("float32", "gpu"): 1e-2, ("bfloat16", "cpu"): 3e-2, ("bfloat16", "gpu"): 3e-2},
-}
-_RELATIVE = frozenset({"FD", "FID"})
-_NO_BLUR = "a blurred image lives in its last decimals, and bfloat16 has none: blur is measured in float32"
+#: Not compared: what images are called. Their hash is.
+_NAMES = frozenset({"data"})
 
 
 @dataclass(frozen=True)
@@ -43,26 +34,26 @@ class Drift:
     """One number, then and now.
 
     Attributes:
-        then, now: the cells; None where there is none.
+        then, now: the records; None where there is none.
         status: what became of it.
         distance: between the two, in the tolerance's unit; None where they cannot be compared.
         tolerance: that it was held against.
         reason: why it was refused, or is gone.
     """
 
-    then: Cell | None
-    now: Cell | None
+    then: Record | None
+    now: Record | None
     status: Status
     distance: float | None = None
     tolerance: float | None = None
     reason: str = ""
 
     @property
-    def cell(self) -> Cell:
+    def record(self) -> Record:
         """Either of the two, for its names."""
-        cell = self.then or self.now
-        assert cell is not None
-        return cell
+        record = self.then or self.now
+        assert record is not None
+        return record
 
     @property
     def same_arithmetic(self) -> bool:
@@ -75,27 +66,28 @@ class Drift:
         return self.status in (Status.SAME, Status.NEW, Status.EXEMPT)
 
 
-def compare_records(then: Sequence[Cell], now: Sequence[Cell]) -> list[Drift]:
-    """Every measured cell of either, in the order of ``then``.
+def compare_records(then: Sequence[Record], now: Sequence[Record]) -> list[Drift]:
+    """Every measured record of either, in the order of ``then``.
 
     Raises:
-        BadInput: one of them has a cell twice.
+        BadInput: one of them has a record twice.
     """
     before, after = _measured(then), _measured(now)
-    reasons = {(cell.table, cell.checkpoint, cell.method): cell.reason for cell in now if cell.status == "missing"}
+    reasons = {record.key[:3]: record.reason for record in now if not record.measured}
     found = [
-        _drift(cell, after.get(key), reasons.get(key[:3]) or "it was not measured") for key, cell in before.items()
+        _drift(record, after.get(key), reasons.get(key[:3]) or "it was not measured") for key, record in before.items()
     ]
-    return found + [Drift(None, cell, Status.NEW) for key, cell in after.items() if key not in before]
+    return found + [Drift(None, record, Status.NEW) for key, record in after.items() if key not in before]
 
 
-def _measured(cells: Sequence[Cell]) -> dict[Key, Cell]:
-    measured: dict[Key, Cell] = {}
-    for cell in cells:
-        if cell.key in measured:
-            raise BadInput(f"two records of {cell.method} {cell.metric} of {cell.checkpoint} in table {cell.table}")
-        if cell.status == "measured":
-            measured[cell.key] = cell
+def _measured(records: Sequence[Record]) -> dict[Key, Record]:
+    measured: dict[Key, Record] = {}
+    for record in records:
+        if record.key in measured:
+            where = record.where
+            raise BadInput(f"two records of {where.method} {record.metric.label} of {where.row} in table {where.table}")
+        if record.measured:
+            measured[record.key] = record
     return measured
 
 
@@ -110,37 +102,44 @@ def fail_if_moved(drifts: Sequence[Drift]) -> None:
         raise CheckFailed(f"{summary(drifts)}: {len(failed)} of {len(drifts)} numbers did not pass")
 
 
-def _drift(then: Cell, now: Cell | None, why_gone: str) -> Drift:
+def _drift(then: Record, now: Record | None, why_gone: str) -> Drift:
     if now is None:
         return Drift(then, None, Status.GONE, reason=why_gone)
-    differing = [name for name in IDENTITY if getattr(then, name) != getattr(now, name)]
-    if differing:
-        reasons = [f"{name} was {_shown(then, name)}, is {_shown(now, name)}" for name in differing]
+    reasons = differing(then, now)
+    if reasons:
         return Drift(then, now, Status.REFUSED, reason="; ".join(reasons))
-    if then.degradation == "blur" and then.dtype != now.dtype and now.checkpoint_sha256:
-        return Drift(then, now, Status.EXEMPT, reason=_NO_BLUR)
+    exempt = now.conditions.float32_only
+    if exempt and then.conditions.dtype != now.conditions.dtype and now.identity.checkpoint_sha256:
+        return Drift(then, now, Status.EXEMPT, reason=exempt)
     assert then.value is not None
     assert now.value is not None
     distance = abs(now.value - then.value)
-    if then.metric in _RELATIVE:
+    if now.metric.relative:
         low, high = then.interval or (then.value, then.value)
         distance /= max(abs(then.value), (high - low) / 2) or 1.0
-    tolerance = tolerance_of(then, now)
+    # The wider of the tolerances of the two arithmetics.
+    tolerance = max(now.metric.tolerances[arithmetic(each)] for each in (then, now))
     return Drift(then, now, Status.SAME if distance <= tolerance else Status.MOVED, distance, tolerance)
 
 
-def tolerance_of(then: Cell, now: Cell) -> float:
-    """The wider of the tolerances of the two cells' arithmetic."""
-    return max(TOLERANCES[cell.metric][arithmetic(cell)] for cell in (then, now))
+def differing(then: Record, now: Record) -> list[str]:
+    """What makes them numbers of two things, in words; nothing where they are of one."""
+    reasons = []
+    for name in (each.name for each in fields(Identity) if each.name not in _NAMES):
+        before, after = (getattr(record.identity, name) for record in (then, now))
+        if name == "start" and then.schema_version < 3:
+            continue  # was not stored
+        if isinstance(before, dict):
+            keys = before.keys() if then.schema_version < 3 else dict.fromkeys((*before, *after))
+            parts = [(f"{name} {key}", before.get(key), after.get(key)) for key in keys]
+        else:
+            parts = [(name, before, after)]
+        reasons += [f"{part} was {_shown(part, a)}, is {_shown(part, b)}" for part, a, b in parts if a != b]
+    return reasons
 
 
-def arithmetic(cell: Cell) -> tuple[str, str]:
-    """dtype and device class."""
-    return cell.dtype, "cpu" if cell.device == "cpu" else "gpu"
-
-
-def _shown(cell: Cell, name: str) -> str:
-    return str(getattr(cell, name))[: 12 if name.endswith("sha256") else None]
+def _shown(name: str, value: Any) -> str:
+    return str(value)[: 12 if name.endswith("sha256") else None]
 
 
 def summary(drifts: Sequence[Drift]) -> str:

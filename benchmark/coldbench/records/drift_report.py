@@ -1,4 +1,4 @@
-"""What has become of stored numbers, for people (in any of ``tables.FORMATS``) and for CI systems (JUnit XML)."""
+"""What has become of stored numbers, for people (in any of ``records.FORMATS``) and for CI systems (JUnit XML)."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from coldbench.records.drift import Drift, summary
-from coldbench.records.formats import ABSENT, DECIMALS, RECORDS, print_frame, print_records
-from coldbench.records.record import metric_name
+from coldbench.records.formats import ABSENT, RECORDS, print_frame, print_records
 
 
 def render(drifts: Sequence[Drift], title: str, style: str) -> str:
-    """A line a number, in one of ``tables.FORMATS``; CSV and JSON in full precision."""
+    """A line a number, in one of ``records.FORMATS``; CSV and JSON in full precision."""
     if style in RECORDS:
         return print_records([_record(drift) for drift in drifts], style)
     return print_frame(pd.DataFrame([_line(drift) for drift in drifts]), title, [summary(drifts)], style)
 
 
 def _line(drift: Drift) -> dict[str, str]:
-    cell, decimals = drift.cell, DECIMALS[drift.cell.metric] + 2
+    record = drift.record
+    decimals = record.metric.decimals + 2
     then, now = (ABSENT if each is None else f"{each.value:.{decimals}f}" for each in (drift.then, drift.now))
     return {
-        "Row": f"{cell.table} {cell.checkpoint}",
-        "Number": f"{cell.method} {metric_name(cell.metric, cell.features)}",
+        "Row": f"{record.where.table} {record.where.row}",
+        "Number": f"{record.where.method} {record.metric.label}",
         "Reference": then,
         "Now": now,
         "Moved by": ABSENT if drift.distance is None else f"{drift.distance:.1e}",
@@ -34,13 +34,14 @@ def _line(drift: Drift) -> dict[str, str]:
 
 
 def _record(drift: Drift) -> dict[str, object]:
-    cell = drift.cell
+    record = drift.record
     return {
-        "table": cell.table,
-        "checkpoint": cell.checkpoint,
-        "method": cell.method,
-        "metric": cell.metric,
-        "features": cell.features,
+        "table": record.where.table,
+        "row": record.where.row,
+        "checkpoint": record.identity.checkpoint,
+        "method": record.where.method,
+        "metric": record.metric.name,
+        "features": record.metric.features,
         "then": drift.then.value if drift.then else None,
         "now": drift.now.value if drift.now else None,
         "distance": drift.distance,

@@ -1,101 +1,98 @@
-"""Cells to tables (Markdown, LaTeX, HTML, CSV) and images to pictures."""
+"""Records as tables: Markdown, LaTeX, HTML, CSV and JSON."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
-from PIL import Image, ImageDraw
 
-from coldbench.core.files import write_atomically
-from coldbench.records.record import RANDOM, Cell, as_row, metric_name, to_json
-from coldbench.tables.tables import OURS, TABLES
+from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.records.record import Record, as_row, to_json
 
-if TYPE_CHECKING:  # stored tables are shown without waiting for torch
-    from torch import Tensor
-
-ABSENT = "-"
 #: The formats that hold records instead of a table.
 RECORDS = ("json", "csv")
+ABSENT = "-"
 #: What stands behind a number's sign of plus or minus.
 INTERVALS = (
     "± half of the 95 % interval, by a delete-a-group jackknife; it is that of the number as defined, of so many "
     "images: a Frechet distance is biased upwards, the more the fewer they are"
 )
-DECIMALS = {"FID": 2, "FD": 2, "SSIM": 4, "RMSE": 4}
 
 
-def render(cells: Sequence[Cell], style: str, *, intervals: bool = False) -> str:
-    """All cells in one of ``tables.FORMATS``.
+def render(records: Sequence[Record], style: str, *, intervals: bool = False) -> str:
+    """All records in one of ``records.FORMATS``.
 
     Args:
-        cells: of any tables.
-        style: CSV and JSON hold one line or object a cell, in full precision.
+        records: of any tables.
+        style: CSV and JSON hold one line or object a record, in full precision.
         intervals: print half the width of the 95 % interval behind each number of ours.
     """
     if style == "json":
-        return to_json(cells)
+        return to_json(records)
     if style == "csv":
-        return print_records([as_row(cell) for cell in cells], style)
-    numbers = sorted({cell.table for cell in cells})
-    return "\n".join(_render_table([c for c in cells if c.table == number], style, intervals) for number in numbers)
+        return print_records([as_row(record) for record in records], style)
+    names = sorted({record.where.table for record in records})
+    return "\n".join(_render_table([r for r in records if r.where.table == name], style, intervals) for name in names)
 
 
-def to_frame(cells: Sequence[Cell], *, intervals: bool = False) -> pd.DataFrame:
-    """The cells of one table: a line a data set and method, ours and the paper's number side by side."""
+def to_frame(records: Sequence[Record], *, intervals: bool = False) -> pd.DataFrame:
+    """The records of one table: a line a row and method, ours and the published number side by side."""
     lines: dict[tuple[str, str], dict[str, str]] = {}
-    for metric, features in _columns(cells):
-        for cell in cells:
-            if (cell.metric, cell.features if cell.metric == "FD" else "") != (metric, features):
+    for label in _columns(records):
+        for record in records:
+            if record.metric.label != label:
                 continue
-            line = lines.setdefault((_title(cell), cell.method.capitalize()), {})
-            line[metric_name(metric, features)] = _ours(cell, intervals)
-            if metric != "FD":
-                line[f"{metric} (paper)"] = _published(cell)
+            line = lines.setdefault((record.where.title, method_title(record.where.method)), {})
+            line[label] = _ours(record, intervals)
+            for source in _sources(records, label):
+                line[f"{label} ({source})"] = _published(record, source)
     frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
     return frame.fillna(ABSENT).reset_index()
 
 
-def _ours(cell: Cell, intervals: bool) -> str:
-    if cell.value is None:
+def method_title(method: str) -> str:
+    """A method's name as tables print it; ``module:attribute`` stays as it is."""
+    return method if ":" in method else method.capitalize()
+
+
+def _columns(records: Sequence[Record]) -> list[str]:
+    """The labels of all metrics, those in feature spaces behind the plain one of the same metric."""
+    names = list(dict.fromkeys(record.metric.name for record in records))
+    metrics = {record.metric.label: record.metric for record in records}
+    return sorted(metrics, key=lambda label: (names.index(metrics[label].name), label != metrics[label].name, label))
+
+
+def _sources(records: Sequence[Record], label: str) -> list[str]:
+    """Where numbers of this label are printed elsewhere."""
+    found = [record.published.source for record in records if record.published and record.metric.label == label]
+    return list(dict.fromkeys(found))
+
+
+def _ours(record: Record, intervals: bool) -> str:
+    if record.value is None:
         return ABSENT
-    return print_number(cell.value, cell.interval if intervals else None, cell.metric)
+    return print_number(record.value, record.interval if intervals else None, record.metric.decimals)
 
 
-def print_number(value: float, interval: tuple[float, float] | None, metric: str) -> str:
+def print_number(value: float, interval: tuple[float, float] | None, decimals: int) -> str:
     """A value, with half the width of its interval if that is given."""
-    decimals = DECIMALS[metric]
     half = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{decimals}f}"
     return f"{value:.{decimals}f}{half}"
 
 
-def _title(cell: Cell) -> str:
-    return f"{cell.dataset} (ours)" if cell.note == OURS else cell.dataset
-
-
-def _columns(cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    spaces = sorted({cell.features for cell in cells if cell.metric == "FD"})
-    measured = {cell.metric for cell in cells}
-    columns = [("FID", ""), *(("FD", space) for space in spaces), ("SSIM", ""), ("RMSE", "")]
-    return [column for column in columns if column[0] in measured]
-
-
-def _published(cell: Cell) -> str:
-    if cell.published is None:
+def _published(record: Record, source: str) -> str:
+    if record.published is None or record.published.source != source:
         return ABSENT
-    decimals = 2 if cell.metric == "FID" else 3
-    return f"{cell.published:.{decimals}f}" + ("*" if cell.note else "")
+    return f"{record.published.printed}{'*' if record.published.note else ''}{'†' if record.changes else ''}"
 
 
-def _render_table(cells: Sequence[Cell], style: str, intervals: bool) -> str:
-    title = f"Table {cells[0].table}: {TABLES[cells[0].table].caption}"
-    notes = _notes(cells) + ([INTERVALS] if intervals else [])
-    return print_frame(to_frame(cells, intervals=intervals), title, notes, style)
+def _render_table(records: Sequence[Record], style: str, intervals: bool) -> str:
+    where = records[0].where
+    title = f"Table {where.table}: {where.caption}" if where.caption else where.table
+    notes = table_notes(records) + ([INTERVALS] if intervals else [])
+    return print_frame(to_frame(records, intervals=intervals), title, notes, style)
 
 
 def print_records(records: Sequence[Mapping[str, object]], style: str) -> str:
@@ -121,48 +118,65 @@ def _alignment(frame: pd.DataFrame) -> tuple[str, ...]:
     return ("left", "left", *("right" for _ in frame.columns[2:]))
 
 
-def _notes(cells: Sequence[Cell]) -> list[str]:
+def table_notes(records: Sequence[Record]) -> list[str]:
     """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
-    notes = {
-        f"{_title(cell)}: {cell.images} {_images(cell)}, seed {cell.seed}, protocol {cell.protocol}, "
-        f"{cell.checkpoint}{_short_hash(cell, cells)}, {cell.dtype} on {cell.device}": None
-        for cell in cells
-        if cell.status == "measured"
-    }
-    notes |= {f"{_title(cell)}: {cell.warning}": None for cell in cells if cell.warning}
-    notes |= {random_weights(cell.checkpoint): None for cell in cells if cell.checkpoint_sha256 == RANDOM}
-    notes |= {f"{_title(cell)}: {OURS}": None for cell in cells if cell.note == OURS}
+    measured = [record for record in records if record.measured]
+    notes = {f"{record.where.title}: {_measurement(record, records)}": None for record in measured}
+    notes |= {f"{record.where.title}: {record.warning}": None for record in records if record.warning}
     notes |= {
-        f"* {cell.dataset}, {cell.method} {cell.metric} as printed in the paper: {cell.note}": None
-        for cell in cells
-        if cell.note and cell.published is not None
+        f"{record.identity.checkpoint} has random weights: its numbers mean nothing": None
+        for record in measured
+        if record.identity.checkpoint_sha256 == RANDOM_WEIGHTS
     }
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for cell in cells:
-        if cell.status == "missing":
-            what = f"{cell.method} {cell.metric}" if cell.images is not None and cell.metric == "FID" else cell.method
-            reasons.setdefault((cell.dataset, cell.reason), []).append(what)
+    notes |= {f"{record.where.title}: {record.where.note}": None for record in records if record.where.note}
     notes |= {
-        f"{dataset}, {', '.join(dict.fromkeys(absent))}: missing: {reason}": None
-        for (dataset, reason), absent in reasons.items()
+        f"* {record.where.title}, {record.where.method} {record.metric.label} as printed in the "
+        f"{record.published.source}: {record.published.note}": None
+        for record in records
+        if record.published and record.published.note
     }
-    return list(notes)
+    notes |= {
+        f"† {record.where.title} was measured with {_settings(record)}, unlike the published number": None
+        for record in records
+        if record.published and record.changes
+    }
+    return list(notes | _missing(records))
 
 
-def random_weights(checkpoint: str) -> str:
-    """The note on numbers of a network that nobody trained."""
-    return f"{checkpoint} has random weights: its numbers mean nothing"
+def _measurement(record: Record, records: Sequence[Record]) -> str:
+    """What was measured, with what, and how."""
+    identity, conditions = record.identity, record.conditions
+    images = f"generated images against the {identity.data}" if identity.start else f"images of {identity.data}"
+    changes = f", {_settings(record)}" if record.changes else ""
+    return (
+        f"{identity.images} {images}, seed {identity.seed}, protocol {identity.protocol}{changes}, "
+        f"{identity.checkpoint}{_short_hash(record, records)}, {conditions.dtype} on {conditions.device}"
+    )
 
 
-def _images(cell: Cell) -> str:
-    generated = TABLES[cell.table].rows[0].generates
-    return f"generated images against the {cell.data}" if generated else f"images of {cell.data}"
+def _settings(record: Record) -> str:
+    return ", ".join(f"{key} {value}" for key, value in record.changes.items())
 
 
-def _short_hash(cell: Cell, cells: Sequence[Cell]) -> str:
+def _short_hash(record: Record, records: Sequence[Record]) -> str:
     """Of the row's network: its degraded cells have none, but the row is one measurement."""
-    hashes = [c.checkpoint_sha256 for c in cells if c.checkpoint == cell.checkpoint and c.checkpoint_sha256]
+    same = [each.identity for each in records if each.identity.checkpoint == record.identity.checkpoint]
+    hashes = [identity.checkpoint_sha256 for identity in same if identity.checkpoint_sha256]
     return f" ({hashes[0][:12]})" if hashes else ""
+
+
+def _missing(records: Sequence[Record]) -> dict[str, None]:
+    """Why cells are missing, those of one reason together."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if not record.measured:
+            method, alone = record.where.method, record.identity.images is not None
+            what = f"{method} {record.metric.label}" if alone else method
+            reasons.setdefault((record.where.title, record.reason), []).append(what)
+    return {
+        f"{title}, {', '.join(dict.fromkeys(absent))}: missing: {reason}": None
+        for (title, reason), absent in reasons.items()
+    }
 
 
 def _latex(text: str) -> str:
@@ -171,34 +185,3 @@ def _latex(text: str) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-#: Images of each kind in a picture.
-GALLERY = 8
-
-
-def save_picture(gallery: Mapping[str, Tensor], path: Path, *, scale: int = 3) -> None:
-    """A labelled grid, one row a kind of image, one column an image.
-
-    Args:
-        gallery: label -> images (n, C, S, S) in [0, 1], clamped here, for the eye only; the first ``GALLERY`` are
-            shown.
-        path: the .png file, written atomically.
-        scale: screen pixels an image pixel.
-    """
-    rows = [[_picture(image, scale) for image in images[:GALLERY]] for images in gallery.values()]
-    width, height = rows[0][0].size
-    margin, gap = max(80, 12 + 6 * max(map(len, gallery))), 4
-    canvas = Image.new("RGB", (margin + len(rows[0]) * (width + gap), len(rows) * (height + gap)), "white")
-    draw = ImageDraw.Draw(canvas)
-    for y, (label, row) in enumerate(zip(gallery, rows, strict=True)):
-        draw.text((6, y * (height + gap) + height // 2 - 6), label, fill="black")
-        for x, picture in enumerate(row):
-            canvas.paste(picture, (margin + x * (width + gap), y * (height + gap)))
-    write_atomically(path, lambda temporary: canvas.save(temporary, format="PNG"))
-
-
-def _picture(image: Tensor, scale: int) -> Image.Image:
-    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    picture = Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
-    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)

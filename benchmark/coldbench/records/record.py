@@ -3,194 +3,322 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import importlib.metadata
 import json
 import math
-import platform
-import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from coldbench import __version__
 from coldbench.core.errors import BadInput
-from coldbench.core.files import sha256_of, write_text
-from coldbench.core.paths import PACKAGE
+from coldbench.core.files import write_text
+from coldbench.records.schema2 import upgraded
 
-SCHEMA_VERSION = 2
-METRICS = ("FID", "FD", "SSIM", "RMSE")
-DTYPES = ("float32", "bfloat16")
-#: Stands for the hash of weights that nobody trained.
-RANDOM = "random"
-#: What must be the same for two numbers to be comparable.
-IDENTITY = ("images", "seed", "protocol", "checkpoint", "checkpoint_sha256", "data_sha256", "features_sha256")
-#: (table, checkpoint, method, metric, features): where in the tables a number stands.
-Key = tuple[int, str, str, str, str]
+SCHEMA_VERSION = 3
+MEASURED, MISSING = "measured", "missing"
+#: (table, row, method, metric, features): where a number stands.
+Key = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of a table, measured or missing.
+class Where:
+    """Where a number stands.
 
     Attributes:
-        table, dataset, degradation, method, metric: where it stands.
-        features: the feature space of a Frechet distance, else empty.
-        value: the number; None where missing.
-        low, high: its 95 % interval; None where N is too small for one.
-        deviation: of the metric from scikit-image's or torch-fidelity's on the run's first 16 images; see
-            ``metrics.audit`` for its unit.
-        warning: what speaks against trusting the number.
-        published: the paper's number in this cell, if it has one, and ``note``, what is wrong with that.
-        images, seed, protocol: what was measured.
-        checkpoint, checkpoint_sha256: with which network (``RANDOM`` for one that nobody trained); no hash where none
-            took part, as in every degraded cell.
-        data, data_sha256, features_sha256: on which images, in which feature space.
-        device, dtype, batch_size: how it was computed.
-        status: ``measured`` or ``missing``; ``reason`` says why, and how to mend it.
-        seconds, network_seconds, images_per_second: of the whole row.
-        versions, revision: of the software.
+        table, caption: of the table; ``evaluate``, or the methods of a comparison, where there is none.
+        row, title: its name, and what is printed for it.
+        method: of the row.
+        note: on the whole row.
     """
 
-    table: int
-    dataset: str
-    degradation: str
+    table: str
+    caption: str
+    row: str
+    title: str
     method: str
-    metric: str
-    features: str
-    value: float | None
-    low: float | None
-    high: float | None
-    deviation: float | None
-    warning: str
-    published: float | None
     note: str
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What was measured, as far as those who print and compare the number must know.
+
+    Attributes:
+        name, features: of the metric and its feature space, which is empty where it has none.
+        label: as tables print it.
+        better: ``higher`` or ``lower``.
+        decimals: as tables print it.
+        relative, tolerances: see ``coldbench.metrics.metric.Metric``.
+    """
+
+    name: str
+    features: str
+    label: str
+    better: str
+    decimals: int
+    relative: bool
+    tolerances: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Everything that makes it another number.
+
+    Attributes:
+        images: N; None where nothing was measured.
+        seed: of everything drawn at random.
+        protocol: its name.
+        transform: of the images.
+        degradation: its name and all of its settings.
+        start: of generated images: its name and what was fitted; empty where images were restored.
+        checkpoint, checkpoint_sha256: the network; no hash where none took part, as in every degraded cell, or where
+            it has no parameters that could be hashed, as a function of the user's.
+        data, data_sha256: the images restored, or those that generated ones are compared with.
+        features_sha256: of the extractor's weights.
+    """
+
     images: int | None
     seed: int
     protocol: str
+    transform: str
+    degradation: dict[str, Any]
+    start: dict[str, Any]
     checkpoint: str
     checkpoint_sha256: str | None
     data: str
     data_sha256: str | None
     features_sha256: str | None
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How it was computed; float32 on a CPU gives the same number under all of them, within its tolerance.
+
+    Attributes:
+        device, dtype, batch_size, processes: of the measurement.
+        float32_only: why the number means nothing in an arithmetic of fewer digits; empty where it does.
+        versions, revision: of the software.
+    """
+
     device: str
     dtype: str
     batch_size: int
-    status: str
-    reason: str
+    processes: int
+    float32_only: str
+    versions: dict[str, str]
+    revision: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of the whole row: wall time, the part of it inside the network's forward, and images a second."""
+
     seconds: float | None
     network_seconds: float | None
     images_per_second: float | None
-    versions: dict[str, str]
-    revision: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is printed in this cell elsewhere.
+
+    Attributes:
+        value, printed: the number, and how it is printed.
+        note: what is known to be wrong with it.
+        source: where it is printed.
+    """
+
+    value: float
+    printed: str
+    note: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """This number minus that of another method, in a comparison.
+
+    Attributes:
+        against: the other method.
+        value, interval: the difference, and its 95 % interval; None where none can be given.
+        paired: whether both methods saw the same images and noise, so that what they share has cancelled.
+        verdict: which of the two is better, in words; empty where the interval does not tell.
+    """
+
+    against: str
+    value: float
+    interval: tuple[float, float] | None
+    paired: bool
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One cell, measured or missing.
+
+    Attributes:
+        where, metric, identity, conditions, cost: see there.
+        status: ``measured`` or ``missing``; ``reason`` says why, and how to mend it.
+        value, interval: the number, and its 95 % interval; None where missing, or where N is too small for one.
+        deviation: from another implementation's number on the first 16 images; None where there is none.
+        warning: what speaks against trusting the number.
+        published: what the paper prints there, if it prints anything.
+        differences: in a comparison, from the methods before this one.
+        request: what has it again; see ``coldbench.commands.request``.
+    """
+
+    where: Where
+    metric: MetricFacts
+    status: str
+    reason: str
+    value: float | None
+    interval: tuple[float, float] | None
+    deviation: float | None
+    warning: str
+    identity: Identity
+    conditions: Conditions
+    cost: Cost
+    published: Published | None = None
+    differences: tuple[Difference, ...] = ()
+    request: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
     def key(self) -> Key:
         """Where it stands."""
-        return self.table, self.checkpoint, self.method, self.metric, self.features
+        return self.where.table, self.where.row, self.where.method, self.metric.name, self.metric.features
 
     @property
-    def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval, if there is one."""
-        return None if self.low is None or self.high is None else (self.low, self.high)
+    def measured(self) -> bool:
+        """Whether there is a number."""
+        return self.status == MEASURED
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The settings and the transform that the command gave in the place of the row's."""
+        transform = self.request.get("transform")
+        return {**self.request.get("settings", {}), **({"transform": transform} if transform else {})}
 
 
-#: What each field may hold.
-_TYPES = get_type_hints(Cell)
+def to_json(records: Sequence[Record]) -> str:
+    """One array, one object a record."""
+    return json.dumps([dataclasses.asdict(record) for record in records], indent=1, allow_nan=False) + "\n"
 
 
-def metric_name(metric: str, features: str) -> str:
-    """As tables print it: a Frechet distance in any space but Inception's carries the name of the space."""
-    return f"FD[{features}]" if metric == "FD" else metric
+def save(records: Sequence[Record], path: Path) -> None:
+    """Write the records of one table atomically."""
+    write_text(path, to_json(records))
 
 
-def to_json(cells: Sequence[Cell]) -> str:
-    """One array, one object a cell."""
-    return json.dumps([dataclasses.asdict(cell) for cell in cells], indent=1, allow_nan=False) + "\n"
-
-
-def save(cells: Sequence[Cell], path: Path) -> None:
-    """Write the cells of one table atomically."""
-    write_text(path, to_json(cells))
-
-
-def load(path: Path) -> list[Cell]:
-    """The cells that ``save`` wrote.
+def load(path: Path) -> list[Record]:
+    """The records that ``save`` wrote; those of schema 2 are turned into today's.
 
     Raises:
-        BadInput: no such file, or not of this schema.
+        BadInput: no such file, or not of these schemas.
     """
     try:
-        return [_valid(Cell(**cell)) for cell in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {error}") from error
+        return [_record(spec) for spec in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {reason}") from error
 
 
-def _valid(cell: Cell) -> Cell:
-    """The cell; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
-    if cell.schema_version != SCHEMA_VERSION:
-        raise ValueError(f"one is of schema {cell.schema_version}")
-    for name, hint in _TYPES.items():
-        if not _fits(getattr(cell, name), hint):
-            raise TypeError(f"{name} is {getattr(cell, name)!r:.40}")
-    known = cell.metric in METRICS and cell.dtype in DTYPES and cell.status in ("measured", "missing")
-    numbers = [cell.value, cell.low, cell.high, cell.deviation, cell.published]
-    if not known or cell.table not in range(1, 6):
-        raise ValueError(f"not a record: table {cell.table}, {cell.metric}, {cell.dtype}, {cell.status}")
+def _record(spec: Any) -> Record:
+    """One record read from JSON; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
+    version = spec.get("schema_version") if isinstance(spec, dict) else None
+    if version == 2:
+        return dataclasses.replace(_valid(_read(Record, upgraded(spec), "")), schema_version=2)
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"one is of schema {version}")
+    return _valid(_read(Record, spec, ""))
+
+
+def _read(cls: type[Any], spec: Any, where: str) -> Any:
+    """A dataclass from a JSON object with exactly its fields."""
+    hints = get_type_hints(cls)
+    if not isinstance(spec, dict) or spec.keys() != hints.keys():
+        odd = sorted(map(str, spec.keys() ^ hints.keys())) if isinstance(spec, dict) else type(spec).__name__
+        raise TypeError(f"{where or 'a record'} has other fields than it should: {odd}"[:200])
+    return cls(**{name: _value(hint, spec[name], f"{where}{name}") for name, hint in hints.items()})
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:
+    """A value read from JSON, which knows neither tuples nor dataclasses and writes whole floats as it likes."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if value is None and NoneType in kinds:
+        return None
+    kind = next(each for each in kinds if each is not NoneType)
+    if dataclasses.is_dataclass(kind):
+        return _read(kind, value, f"{where}.")  # type: ignore[arg-type]
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+        inner = get_args(kind)
+        return _sequence(inner, value, where)
+    origin = get_origin(kind) or kind
+    fits = type(value) is origin or (origin is float and type(value) is int)
+    if origin is dict and fits:
+        inner = get_args(kind)[1]
+        fits = inner is Any or all(
+            type(each) is inner or (inner is float and type(each) is int) for each in value.values()
+        )
+    if not fits:
+        raise TypeError(f"{where} is {value!r:.40}")
+    return value
+
+
+def _sequence(inner: Sequence[Any], value: Sequence[Any], where: str) -> tuple[Any, ...]:
+    """A tuple, of so many values or of any number of one kind."""
+    kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else list(inner)
+    if len(kinds) != len(value):
+        raise TypeError(f"{where} has {len(value)} values")
+    return tuple(_value(kind, each, where) for kind, each in zip(kinds, value, strict=True))
+
+
+def _valid(record: Record) -> Record:
+    """The record; raises ValueError if its numbers cannot be."""
+    numbers = [record.value, record.deviation, *(record.interval or ()), *record.metric.tolerances.values()]
+    numbers += [record.published.value] if record.published else []
     if not all(math.isfinite(number) for number in numbers if number is not None):
         raise ValueError("a number is not finite")
-    if (cell.value is None) == (cell.status == "measured"):
-        raise ValueError(f"a {cell.status} number is {cell.value}")
-    return cell
+    if record.status not in (MEASURED, MISSING) or record.metric.better not in ("higher", "lower"):
+        raise ValueError(f"not a record: {record.status}, {record.metric.better}")
+    if (record.value is None) == record.measured:
+        raise ValueError(f"a {record.status} number is {record.value}")
+    if arithmetic(record) not in record.metric.tolerances:
+        raise ValueError(f"no tolerance of {record.metric.label} for {arithmetic(record)}")
+    return record
 
 
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a value read from JSON, which writes whole floats as it likes, is of the type that a field declares."""
-    kinds = get_args(hint) if isinstance(hint, UnionType) else (get_origin(hint) or hint,)
-    return type(value) in kinds or (float in kinds and type(value) is int) or (value is None and NoneType in kinds)
+def arithmetic(record: Record) -> str:
+    """dtype and class of device, as tolerances are given for."""
+    return f"{record.conditions.dtype} {'cpu' if record.conditions.device in ('cpu', 'auto') else 'gpu'}"
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that numbers depend on."""
-    libraries = ("torch", "torchvision", "torch-fidelity", "scikit-image", "numpy", "scipy", "pillow")
+def as_row(record: Record) -> dict[str, Any]:
+    """The record as one flat line, for CSV and for pandas."""
+    low, high = record.interval or (None, None)
+    published = record.published
+    degradation = _listed(record.identity.degradation)
     return {
-        "coldbench": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in libraries},
+        **dataclasses.asdict(record.where),
+        "metric": record.metric.name,
+        "features": record.metric.features,
+        "label": record.metric.label,
+        "value": record.value,
+        "low": low,
+        "high": high,
+        "deviation": record.deviation,
+        "warning": record.warning,
+        "status": record.status,
+        "reason": record.reason,
+        "published": published.value if published else None,
+        "published_note": published.note if published else "",
+        **{**dataclasses.asdict(record.identity), "degradation": degradation, "start": _listed(record.identity.start)},
+        **{**dataclasses.asdict(record.conditions), "versions": _listed(record.conditions.versions, "=", " ")},
+        **dataclasses.asdict(record.cost),
+        "schema_version": record.schema_version,
     }
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 of the package's own code: what a state is continued by must be what it was begun by."""
-    digest = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        digest.update(f"{path.relative_to(PACKAGE)} {sha256_of(path)}\n".encode())
-    return digest.hexdigest()
-
-
-@cache
-def revision() -> str:
-    """``git describe`` of the package's own checkout, with a ``-dirty`` flag; empty outside one."""
-    tracked = _git("ls-files", "--error-unmatch", "__init__.py")
-    return _git("describe", "--always", "--dirty", "--abbrev=12") if tracked else ""
-
-
-def _git(*arguments: str) -> str:
-    """What git says in the package's folder; empty where it fails, or is absent."""
-    try:
-        done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def as_row(cell: Cell) -> dict[str, Any]:
-    """The cell as one flat line for CSV."""
-    row = dataclasses.asdict(cell)
-    row["versions"] = " ".join(f"{name}={version}" for name, version in cell.versions.items())
-    return row
+def _listed(settings: Mapping[str, Any], equals: str = " ", comma: str = ", ") -> str:
+    return comma.join(f"{key}{equals}{value}" for key, value in settings.items())

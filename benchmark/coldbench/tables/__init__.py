@@ -1,0 +1,1 @@
+"""What a table is: the five of the paper, and a user's own, as data."""

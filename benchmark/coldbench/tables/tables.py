@@ -1,64 +1,96 @@
-"""What the tables of the paper are: their rows, the checkpoint each row needs, and what the paper printed there."""
+"""Tables as data: the paper's five in ``paper.toml``, a user's own in another file of the same form.
+
+[tables.mine]
+caption = "Deblurring of faces"
+methods = ["degraded", "sampled", "my_module:sampler"]
+metrics = ["PSNR", "FID"]
+
+[[tables.mine.rows]]
+dataset = "folder:faces"                  # a data set, folder:PATH, npz:PATH or module:attribute
+checkpoint = "my_module:restore"          # a model, or module:attribute of a restorer
+degradation = { name = "blur", image_size = 64, timesteps = 20, routine = "constant", std = 2.0 }
+published = { sampled = { PSNR = "27.31" } }
+"""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import shipped
-from coldbench.diffusion.catalog import did_you_mean
+from coldbench.core.registry import did_you_mean
+from coldbench.data.datasets import dataset_title
 
-#: The methods of the reconstruction tables, Tables 1-4, and their metrics.
-METHODS = ("degraded", "sampled", "direct")
-METRICS = ("FID", "SSIM", "RMSE")
-#: How tables can be printed.
-FORMATS = ("markdown", "latex", "csv", "json", "html")
-TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA", "afhq": "AFHQ"}
-#: The note of a row that we added.
-OURS = "ours, not in the paper"
+#: The file of the paper's tables.
+PAPER = Path(__file__).with_name("paper.toml")
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one checkpoint contributes to one table.
+class Published:
+    """A printed number.
 
     Attributes:
-        table: its number.
-        dataset: key of the data set, e.g. ``cifar10``.
-        checkpoint: name of the registry entry that fixes degradation and network.
-        methods: what is measured with it.
-        metrics: the published ones; feature spaces other than Inception come on top.
+        value: what it says.
+        printed: how it is printed.
+        note: what is known to be wrong with it.
+        source: where it is printed, for the head of its column.
     """
 
-    table: int
+    value: float
+    printed: str
+    note: str = ""
+    source: str = "paper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one restorer contributes to one table.
+
+    Attributes:
+        table, caption: of the table.
+        name: of the row, unique in its table.
+        title: the data set as the table prints it.
+        dataset: the images, as ``coldbench.data.datasets.open_source`` takes them.
+        checkpoint: a model of the registry, or ``module:attribute`` of a restorer.
+        methods: names of samplers.
+        metrics: names of metrics.
+        degradation: ``name`` and settings; None for the model's own.
+        transform: of the images; None for the model's own.
+        channels: C of the images; None for the network's own.
+        note: on the whole row.
+        published: (method, metric) -> what is printed there.
+    """
+
+    table: str
+    caption: str
+    name: str
+    title: str
     dataset: str
     checkpoint: str
-    methods: tuple[str, ...] = METHODS
-    metrics: tuple[str, ...] = METRICS
-
-    @property
-    def title(self) -> str:
-        """The data set as the paper writes it."""
-        return TITLES[self.dataset]
-
-    @property
-    def generates(self) -> bool:
-        """Whether its images come from nothing, and are scored as a set alone."""
-        return self.metrics == ("FID",)
+    methods: tuple[str, ...]
+    metrics: tuple[str, ...]
+    degradation: Mapping[str, Any] | None = None
+    transform: str | None = None
+    channels: int | None = None
+    note: str = ""
+    published: Mapping[tuple[str, str], Published] = field(default_factory=dict)
 
     @property
     def stem(self) -> str:
         """Of the names of its files."""
-        return f"table-{self.table}-{self.checkpoint if self.generates else self.dataset}"
+        return f"table-{self.table}-{self.name}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of the paper."""
+    """One table: its name, its caption and its rows."""
 
-    number: int
+    name: str
     caption: str
     rows: tuple[Row, ...]
 
@@ -68,72 +100,170 @@ class Table:
         return tuple(dict.fromkeys(method for row in self.rows for method in row.methods))
 
 
-@dataclass(frozen=True)
-class Published:
-    """A printed number, and what is known to be wrong with it."""
+def select_rows(table: str, rows: Sequence[str] = (), methods: Sequence[str] = ()) -> list[Row]:
+    """The rows of one table, or of several, restricted to some rows and methods; empty stands for every one.
 
-    value: float
-    note: str
-
-
-def _reconstruction(number: int, caption: str, task: str) -> Table:
-    datasets = ("mnist", "cifar10", "celeba")
-    return Table(number, caption, tuple(Row(number, dataset, f"{dataset}-{task}") for dataset in datasets))
-
-
-def _generation() -> Table:
-    tasks = {"noise": ("fixed-noise", "estimated-noise"), "blur-generate": ("perfect-symmetry", "broken-symmetry")}
-    rows = [
-        Row(5, dataset, f"{dataset}-{task}", methods, metrics=("FID",))
-        for dataset in ("mnist", "celeba", "afhq")
-        for task, methods in tasks.items()
-    ]
-    return Table(5, "Generation, hot and cold", tuple(rows))
-
-
-TABLES = {
-    1: _reconstruction(1, "Deblurring", "blur"),
-    2: _reconstruction(2, "Inpainting", "inpaint"),
-    3: _reconstruction(3, "Super-resolution", "superres"),
-    4: _reconstruction(4, "Snow removal", "snow"),
-    5: _generation(),
-}
-
-
-def select_rows(table: str, datasets: Sequence[str] = (), methods: Sequence[str] = ()) -> list[Row]:
-    """The rows of one table, or of ``all``, restricted to some data sets and methods; empty stands for every one.
+    Args:
+        table: the name of a table of the paper, ``all`` of them, or the path of a .toml file of tables.
+        rows: names of rows, or of their data sets.
+        methods: names of methods; those that the tables do not have must be ``module:attribute``, and are added.
 
     Raises:
-        BadInput: an unknown table, data set or method, or nothing left.
+        BadInput: an unknown table, row or method, or nothing left.
     """
-    known = [str(number) for number in TABLES]
-    if table != "all" and table not in known:
-        raise BadInput(f"unknown table '{table}'; known: {', '.join(known)}, all")
-    for dataset in datasets:
-        if dataset not in TITLES:
-            raise BadInput(f"unknown row '{dataset}'{did_you_mean(dataset, TITLES)}")
-    tables = list(TABLES.values()) if table == "all" else [TABLES[int(table)]]
+    tables = find_tables(table)
+    known = dict.fromkeys(name for each in tables for row in each.rows for name in (row.name, row.dataset))
+    for name in rows:
+        if name not in known:
+            raise BadInput(f"table {table} has no row '{name}'{did_you_mean(name, known)}")
     possible = dict.fromkeys(method for each in tables for method in each.methods)
     for method in methods:
-        if method not in possible:
+        if method not in possible and ":" not in method:
             raise BadInput(f"unknown method '{method}'{did_you_mean(method, possible)}")
-    rows = [
-        replace(row, methods=tuple(method for method in row.methods if not methods or method in methods))
+    selected = [
+        replace(row, methods=_restricted(row.methods, methods))
         for each in tables
         for row in each.rows
-        if not datasets or row.dataset in datasets
+        if not rows or row.name in rows or row.dataset in rows
     ]
-    rows = [row for row in rows if row.methods]
-    if not rows:
-        raise BadInput(f"Table {table} has no such row: {', '.join((*datasets, *methods))}")
-    return rows
+    selected = [row for row in selected if row.methods]
+    if not selected:
+        raise BadInput(f"table {table} has no such row: {', '.join((*rows, *methods))}")
+    return selected
 
 
-def published_numbers(row: Row) -> dict[tuple[str, str], Published]:
-    """What the paper prints in this row: (method, metric) -> number."""
-    with shipped("results", "published", f"table-{row.table}.csv").open(encoding="utf-8") as stream:
-        return {
-            (line["method"], line["metric"]): Published(float(line["value"]), line["note"])
-            for line in csv.DictReader(stream)
-            if line["dataset"] == row.title
-        }
+def _restricted(methods: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The methods of a row that are wanted, in its order, and then those from outside."""
+    if not wanted:
+        return tuple(methods)
+    return tuple([method for method in methods if method in wanted] + [name for name in wanted if ":" in name])
+
+
+def find_tables(table: str) -> list[Table]:
+    """The tables of this name; see ``select_rows``.
+
+    Raises:
+        BadInput: there is none, or a file that holds none.
+    """
+    if table.endswith(".toml"):
+        return list(read_tables(Path(table)).values())
+    tables = paper_tables()
+    if table != "all" and table not in tables:
+        raise BadInput(f"unknown table '{table}'; known: {', '.join(tables)}, all, or the path of a .toml file")
+    return list(tables.values()) if table == "all" else [tables[table]]
+
+
+@cache
+def paper_tables() -> dict[str, Table]:
+    """Tables 1-5 of the paper, by their numbers."""
+    return read_tables(PAPER)
+
+
+def read_tables(path: Path) -> dict[str, Table]:
+    """The tables of a file, by their names.
+
+    Raises:
+        BadInput: it cannot be read, or does not say what tables are; names the place.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"tables {path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    specs = content.get("tables")
+    if not isinstance(specs, dict) or not specs or set(content) != {"tables"}:
+        raise BadInput(f"tables {path}: it must hold [tables.NAME], and nothing else")
+    return {name: _table(name, spec, f"tables {path}: table {name}") for name, spec in specs.items()}
+
+
+#: The keys of a table and of a row: their types, and whether one may do without.
+_TABLE_KEYS: dict[str, tuple[type, bool]] = {
+    "caption": (str, False),
+    "rows": (list, False),
+    "methods": (list, True),
+    "metrics": (list, True),
+    "source": (str, True),
+}
+_ROW_KEYS: dict[str, tuple[type, bool]] = {
+    "dataset": (str, False),
+    "checkpoint": (str, False),
+    "name": (str, True),
+    "title": (str, True),
+    "methods": (list, True),
+    "metrics": (list, True),
+    "degradation": (dict, True),
+    "transform": (str, True),
+    "channels": (int, True),
+    "note": (str, True),
+    "published": (dict, True),
+    "notes": (dict, True),
+}
+_KINDS = {str: "a string", list: "a list", dict: "a table", int: "a whole number"}
+
+
+def _table(name: str, spec: Any, where: str) -> Table:
+    _check(spec, _TABLE_KEYS, where)
+    if not all(character.isalnum() or character in "._-" for character in name) or not name:
+        raise BadInput(f"{where}: its name becomes that of a file; use letters, digits, '.', '_' and '-'")
+    rows = [_row(name, spec, row, f"{where}, row {number}") for number, row in enumerate(spec["rows"], start=1)]
+    names = [row.name for row in rows]
+    if not rows or len(set(names)) < len(names):
+        raise BadInput(f"{where}: it needs rows, each with a 'name' of its own (its data set unless given)")
+    return Table(name, spec["caption"], tuple(rows))
+
+
+def _row(table: str, defaults: Mapping[str, Any], spec: Any, where: str) -> Row:
+    _check(spec, _ROW_KEYS, where)
+    words = {key: _words(spec.get(key, defaults.get(key)), f"{where}: '{key}'") for key in ("methods", "metrics")}
+    degradation = spec.get("degradation")
+    if degradation is not None and not isinstance(degradation.get("name"), str):
+        raise BadInput(f"{where}: 'degradation' lacks its 'name'")
+    return Row(
+        table=table,
+        caption=defaults["caption"],
+        name=spec.get("name", spec["dataset"].replace("/", "-").replace(":", "-")),
+        title=spec.get("title") or dataset_title(spec["dataset"]),
+        dataset=spec["dataset"],
+        checkpoint=spec["checkpoint"],
+        degradation=degradation,
+        transform=spec.get("transform"),
+        channels=spec.get("channels"),
+        note=spec.get("note", ""),
+        published=_published(spec, defaults.get("source", "paper"), where),
+        **words,
+    )
+
+
+def _published(spec: Mapping[str, Any], source: str, where: str) -> dict[tuple[str, str], Published]:
+    numbers = {}
+    for method, line in spec.get("published", {}).items():
+        printed: Any
+        for metric, printed in (line if isinstance(line, dict) else {"": None}).items():
+            notes = spec.get("notes", {}).get(method, {})
+            note = notes.get(metric, "") if isinstance(notes, dict) else None
+            try:
+                value = float(printed)
+            except (TypeError, ValueError):
+                value = math.nan
+            if not math.isfinite(value) or not isinstance(note, str) or isinstance(printed, bool):
+                raise BadInput(f"{where}: 'published.{method}.{metric}' must be a number, and its note a string")
+            numbers[method, metric] = Published(value, str(printed), note, source)
+    return numbers
+
+
+def _words(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(word, str) and word for word in value):
+        raise BadInput(f"{where} must be a list of names, in the row or in its table")
+    return tuple(dict.fromkeys(value))
+
+
+def _check(spec: Any, keys: Mapping[str, tuple[type, bool]], where: str) -> None:
+    """Raise ``BadInput`` unless the spec is a table with these keys, each of its type."""
+    if not isinstance(spec, dict):
+        raise BadInput(f"{where} is not a table")
+    for key, (kind, optional) in keys.items():
+        if key not in spec and not optional:
+            raise BadInput(f"{where} lacks '{key}'")
+        if key in spec and (not isinstance(spec[key], kind) or isinstance(spec[key], bool)):
+            raise BadInput(f"{where}: '{key}' must be {_KINDS[kind]}")
+    for key in spec.keys() - keys.keys():
+        raise BadInput(f"{where} has an unknown key '{key}'{did_you_mean(key, keys)}")

@@ -20,7 +20,10 @@ class Degradation(nn.Module, ABC):
         timesteps: T.
         image_size: S, in pixels.
         settings: what it was built from, for records.
+        float32_only: why numbers of it mean nothing in an arithmetic of fewer digits; empty where they do.
     """
+
+    float32_only = ""
 
     def __init__(self, *, timesteps: int, image_size: int) -> None:
         super().__init__()

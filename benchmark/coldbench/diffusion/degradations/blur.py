@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,8 +22,17 @@ ROUTINES: dict[str, tuple[Callable[[int, float], float], str]] = {
 }
 
 
+Routine = Literal["constant", "constant-reflect", "special-6", "exponential", "exponential-reflect"]
+
+
 def blur(
-    *, image_size: int, timesteps: int, routine: str, kernel_size: int = 11, std: float = 0.0, discrete: bool = False
+    *,
+    image_size: int,
+    timesteps: int,
+    routine: Routine,
+    kernel_size: int = 11,
+    std: float | None = None,
+    discrete: bool = False,
 ) -> SeparableDegradation:
     """The paper's blurs: T successive convolutions with a truncated Gaussian.
 
@@ -32,24 +42,37 @@ def blur(
         routine: a key of ``ROUTINES``. Table 1 uses ``constant`` (MNIST), ``special-6`` (CIFAR-10) and
             ``exponential-reflect`` (CelebA); Table 5 uses ``exponential``.
         kernel_size: k, odd, in taps.
-        std: kernel std in pixels (``constant``), or its growth rate a step (``exponential``).
+        std: kernel std in pixels, above 0 (``constant``), or its growth rate a step (``exponential``); ``special-6``
+            has a schedule of its own and takes none.
         discrete: the last step also replaces each channel by its mean, as blur generation does.
 
     Raises:
-        BadInput: unknown routine, even kernel, or a kernel that the padding cannot serve.
+        BadInput: unknown routine, a std that it lacks or does not take, an even kernel, or one that the padding cannot
+            serve.
     """
     if routine not in ROUTINES:
         raise BadInput(f"unknown blur routine '{routine}'; known: {', '.join(ROUTINES)}")
+    if (std is None) == takes_std(routine):
+        raise BadInput(f"the blur routine {routine} {'needs a' if std is None else 'takes no'} setting std")
+    if routine.startswith("constant") and not (std or 0.0) > 0:
+        raise BadInput(f"the blur routine {routine} needs a std above 0, not {std}")
     if kernel_size % 2 == 0 or kernel_size // 2 >= image_size:
         raise BadInput(f"blur kernel size {kernel_size} must be odd and reach less than {image_size} pixels")
     schedule, padding = ROUTINES[routine]
     steps = [
-        convolution_matrix(gaussian_kernel(kernel_size, schedule(i, std)), image_size, padding)
+        convolution_matrix(gaussian_kernel(kernel_size, schedule(i, std or 0.0)), image_size, padding)
         for i in range(timesteps)
     ]
     if discrete:
         steps[-1] = torch.full_like(steps[-1], 1 / image_size) @ steps[-1]
-    return SeparableDegradation(torch.stack(steps))
+    degradation = SeparableDegradation(torch.stack(steps))
+    degradation.float32_only = "a blurred image lives in its last decimals, and bfloat16 has none of them"
+    return degradation
+
+
+def takes_std(routine: str) -> bool:
+    """Whether the kernels of a routine depend on ``std``."""
+    return routine.startswith(("constant", "exponential"))
 
 
 def gaussian_kernel(size: int, std: float) -> Tensor:

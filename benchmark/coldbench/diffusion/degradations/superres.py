@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,7 +14,9 @@ from coldbench.diffusion.degradations.separable import SeparableDegradation
 MODES = ("area", "bilinear", "bicubic")
 
 
-def super_resolution(*, image_size: int, timesteps: int, mode: str = "area") -> SeparableDegradation:
+def super_resolution(
+    *, image_size: int, timesteps: int, mode: Literal["area", "bilinear", "bicubic"] = "area"
+) -> SeparableDegradation:
     """Step i resamples the image to S / 2^(i+1) pixels a side and back up by nearest neighbour.
 
     Table 3 is reproduced by ``area`` (2x2 means; ``bilinear`` gives the same), not by ``bicubic``, the routine that

@@ -22,6 +22,25 @@ REGULARIZATION = 1e-6
 _BATCH = 1000
 
 
+def start_images(
+    start: Mapping[str, Any], symmetry_noise: float, indices: Sequence[int], seed: int, shape: Sequence[int]
+) -> Tensor:
+    """x_T of these images, by what the registry says that a model starts from.
+
+    Args:
+        start: its ``name``, ``noise`` or ``channel-means``, and what was fitted.
+        symmetry_noise, indices, seed, shape: see ``constant_start``.
+
+    Raises:
+        BadInput: an unknown start, or one that was not fitted.
+    """
+    if start["name"] == "noise":
+        return noise_start(indices, seed, shape)
+    if start["name"] == "channel-means":
+        return constant_start(start, symmetry_noise, indices, seed, shape)
+    raise BadInput(f"unknown start '{start['name']}'; known: noise, channel-means")
+
+
 def noise_start(indices: Sequence[int], seed: int, shape: Sequence[int]) -> Tensor:
     """Hot diffusion's x_T: standard normal, float32 (B, C, S, S)."""
     return normal_images(indices, seed, "noise", shape)

@@ -1,0 +1,147 @@
+"""The commands that measure: run, evaluate, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coldbench.cli import options
+from coldbench.cli.printing import print_text
+from coldbench.commands.request import Request
+from coldbench.core.interrupts import resumable
+
+
+@click.command()
+@click.option("--table", required=True, metavar="1|2|3|4|5|all|FILE.toml", help="A table of the paper, or your own.")
+@click.option(
+    "--rows",
+    type=options.Names(),
+    default=(),
+    metavar="NAMES",
+    help="Only these rows or data sets, e.g. mnist,cifar10.",
+)
+@options.methods("all of the table")
+@options.images("all of the data set; in Table 5, 6400")
+@options.identity
+@options.conditions
+@options.style
+@options.intervals
+@options.output(Path("results/run"), "records, tables and pictures")
+def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: Path, **asked: Any) -> None:
+    """Measure a table of the paper, or of your own, with the published numbers beside yours.
+
+    \b
+    Examples:
+      coldbench run --table 2
+      coldbench run --table all --images 1000 --format json
+      coldbench run --table 3 --rows mnist --metrics SSIM,PSNR,KID
+      coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
+      coldbench run --table 3 --rows mnist --data folder:my_digits
+      coldbench run --table 5 --rows mnist --images 1000
+      coldbench run --table 3 --rows celeba --methods degraded --set timesteps=6
+      coldbench run --table my_table.toml
+
+    Rows whose data or weights are absent are shown as missing, with the command that supplies them; where that leaves
+    nothing, the exit code is 3. Every finished row is written to the output folder at once: table-N.json (records),
+    table-N.md, pictures/. Rows that are there already stay; records of the same row with other images, seed or
+    settings, and their picture, go to earlier/.
+    """
+    from coldbench.commands.recording import check_measured
+    from coldbench.commands.run import run_table
+    from coldbench.records.formats import render
+
+    with resumable():
+        records = run_table(table, Request.of(**asked), rows=rows, output=output)
+    print_text(render(records, style, intervals=intervals))
+    check_measured(records)
+
+
+@click.command()
+@click.argument("restorer", metavar="RESTORER")
+@options.degradation
+@options.methods("degraded,sampled,direct")
+@options.images("all of the data set")
+@click.option(
+    "--channels",
+    type=click.Choice([1, 3]),
+    help="The channels of the images.  [default: the network's own, or the images']",
+)
+@options.identity
+@options.conditions
+@options.style
+@options.intervals
+@options.output(Path("results/evaluate"), "records, table and picture")
+def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool, output: Path, **asked: Any) -> None:
+    """Measure any restoration model on any images: RESTORER is a model of the registry or module:attribute of yours.
+
+    A restorer of yours is a callable R(x, s): images (B, C, S, S) in [-1, 1] after s = 1..T degradations in, estimates
+    of the clean images out. A degradation of yours is a class or function whose arguments --set gives. Modules are
+    found in the working directory, or installed; installed ones may also register names as entry points.
+
+    \b
+    Examples:
+      coldbench evaluate mnist-blur --images 500
+      coldbench evaluate mnist-superres --metrics PSNR,SSIM --data folder:my_digits
+      coldbench evaluate my_module:restore --degradation cifar10-blur --data npz:cifar10_test.npz
+      coldbench evaluate my_module:restore --degradation superres --set image_size=64 --set timesteps=3 --data folder:f
+      coldbench evaluate my_module:restore --degradation my_module:Fade --set timesteps=5 --data my_module:my_images
+
+    The record in the output folder names the restorer and a hash of its parameters: coldbench check --reference guards
+    it.
+    """
+    from coldbench.commands.evaluate import evaluate as measure
+    from coldbench.commands.recording import check_measured
+    from coldbench.records.formats import render
+
+    with resumable():
+        records = measure(restorer, Request.of(**asked), degradation=degradation, output=output)
+    print_text(render(records, style, intervals=intervals))
+    check_measured(records)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="A B [C ...]")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="NAME",
+    help="The checkpoint of the methods, or one hot and one cold.  [default: an embedded one of their kind]",
+)
+@options.degradation
+@options.methods("sampled, for restorers")
+@options.images("1000")
+@options.identity
+@options.conditions
+@options.style
+@options.output(Path("results/compare"), "record, table and picture")
+def compare(
+    names: tuple[str, ...], models: tuple[str, ...], degradation: str | None, style: str, output: Path, **asked: Any
+) -> None:
+    """Compare methods A, B, ... on the same images, seeds and starting noise; or restorers, with --degradation.
+
+    \b
+    Hot generation:   fixed-noise, estimated-noise, ddpm
+    Cold generation:  perfect-symmetry, broken-symmetry
+    Restoration:      naive (Algorithm 1), improved (Algorithm 2), direct, degraded
+    Your own:         module:attribute of a sampler
+
+    \b
+    Examples:
+      coldbench compare fixed-noise estimated-noise
+      coldbench compare perfect-symmetry broken-symmetry --images 500
+      coldbench compare estimated-noise broken-symmetry
+      coldbench compare naive improved direct --model mnist-superres
+      coldbench compare my_module:a my_module:b --degradation mnist-blur --data mnist
+
+    Prints each difference with its 95 % interval, and which is better where that interval excludes zero. The record,
+    the table and a picture with one row a method go to the output folder; another record of that name goes to earlier/.
+    """
+    from coldbench.commands.compare import compare as measure
+    from coldbench.records.comparison import render_comparison
+
+    with resumable():
+        records = measure(names, Request.of(**asked), models=models, degradation=degradation, output=output)
+    print_text(render_comparison(records, style))

@@ -1,0 +1,126 @@
+"""The commands on models and data: train, import, fetch, list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coldbench.cli import options
+from coldbench.cli.printing import print_text
+from coldbench.commands.request import Request
+from coldbench.core.interrupts import resumable
+
+
+@click.command("list")
+@click.argument("what", required=False, metavar="[WHAT]")
+@options.data_root
+def list_(what: str | None, data_root: Path | None) -> None:
+    """List what can be named, what is at hand, and what supplies the rest.
+
+    \b
+    WHAT is one of: tables, models, datasets, degradations, samplers, metrics, features, networks, transforms,
+    restorers (plug-ins). Without it, all are listed.
+
+    \b
+    Examples:
+      coldbench list
+      coldbench list degradations     each family with its settings, for --set
+    """
+    from coldbench.commands.listing import KINDS, listing
+    from coldbench.core.registry import did_you_mean
+
+    if what is not None and what not in KINDS:
+        raise click.BadParameter(f"'{what}' cannot be listed{did_you_mean(what, KINDS)}", param_hint="WHAT")
+    print_text(listing(what, Request(data_root=data_root)))
+
+
+@click.command()
+@click.argument("name")
+@click.option("--preset", metavar="NAME", help="Another recipe of the same checkpoint, e.g. quick.")
+@click.option("--data", multiple=True, metavar="SPEC", help="Other training images, as in run; several are joined.")
+@options.data_root
+@options.workers
+@options.device
+@options.output(Path("runs"), "a folder NAME, or NAME-PRESET")
+@click.option(
+    "--compile/--no-compile",
+    "compile_network",
+    default=None,
+    help="Fuse the network.  [default: where there is a compiler]",
+)
+@click.option(
+    "--grid-every",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    metavar="STEPS",
+    help="The steps between two pictures.",
+)
+@options.quiet
+def train(name: str, **asked: Any) -> None:
+    """Train the checkpoint NAME by the recipe of its registry entry.
+
+    \b
+    Examples:
+      coldbench fetch mnist && coldbench train mnist-blur
+      coldbench train mnist-cnn --data-root data --output runs
+      coldbench train cifar10-blur                                  the paper's recipe: days on a GPU
+      coldbench train cifar10-blur --preset quick                   a small network, 2,000 steps
+      coldbench train cifar10-blur --data folder:cifar_jpeg --data npz:cifar_true.npz
+
+    A stopped run is resumed when the same command is given again (mnist-cnn, a classifier that takes minutes on any
+    CPU, starts anew). The result is a .safetensors file and a model card in OUTPUT/NAME, registered under NAME in
+    $COLDBENCH_HOME/models/registry.toml.
+    """
+    from coldbench.commands.train import TrainRequest, train_checkpoint
+
+    with resumable():
+        told = train_checkpoint(TrainRequest(name=name, **asked))
+    print_text(told)
+
+
+@click.command("import")
+@click.argument("path", type=options.FILE)
+@click.option("--as", "name", required=True, metavar="NAME", help="The name that it gets in your registry.")
+@click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
+@options.settings
+def import_(path: Path, name: str, like: str | None, settings: dict[str, Any]) -> None:
+    """Import a checkpoint of the released code (model.pt).
+
+    \b
+    Examples:
+      coldbench import model.pt --as celeba-blur                      fills the row of Table 1
+      coldbench import model.pt --as my-celeba-blur --like celeba-blur
+      coldbench import model.pt --as my-snow --like cifar10-snow --set timesteps=20 --set level=2
+
+    The averaged network (EMA) is taken. Its widths, levels and channels are read off its parameters, T, kernels and
+    noise schedule off the file's buffers where it has them; the rest of the degradation is MODEL's. Buffers that are
+    not coldbench's, or not what --set says, are refused. Code in the file is never run. Weights and entry go to
+    $COLDBENCH_HOME/models.
+    """
+    from coldbench.commands.import_ import ImportRequest, import_checkpoint
+
+    print_text(import_checkpoint(ImportRequest(path, name, like or name, settings)))
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@options.data_root
+@options.quiet
+def fetch(names: tuple[str, ...], data_root: Path | None, quiet: bool) -> None:
+    """Download data sets and feature weights; nothing else in coldbench downloads.
+
+    NAME is a data set (mnist, cifar10), or the weights of a metric: inception, lpips. For celeba and afhq, whose
+    licences must be agreed to by hand, it says how to get them. An interrupted download is resumed when the same
+    command is given again; every file is checked.
+
+    \b
+    Example:
+      coldbench fetch mnist inception
+    """
+    from coldbench.commands.fetch import fetch as supply
+
+    for told in supply(names, Request(data_root=data_root, quiet=quiet)):
+        print_text(told)

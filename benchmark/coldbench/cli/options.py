@@ -1,0 +1,246 @@
+"""Every option, declared once, with its default from ``commands.request`` and its choices from their registries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coldbench.commands.request import DEFAULTS
+from coldbench.core.errors import BadInput
+from coldbench.core.registry import Registry
+from coldbench.diffusion.registries import SAMPLERS
+from coldbench.evaluation import PROTOCOLS
+from coldbench.metrics.features import FEATURES
+from coldbench.metrics.metric import METRICS
+from coldbench.records import FORMATS
+
+Command = Callable[..., Any]
+
+
+class Names(click.ParamType[Any]):
+    """A comma-separated list of names, each once.
+
+    Args:
+        registry: that they must be in, unless they are ``module:attribute``; None where only the command can tell.
+        besides: other words that serve.
+    """
+
+    name = "names"
+
+    def __init__(self, registry: Registry | None = None, besides: Sequence[str] = ()) -> None:
+        self.registry, self.besides = registry, besides
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+        if not names:
+            self.fail("it names nothing", param, ctx)
+        return tuple(self._known(name, param, ctx) for name in names)
+
+    def _known(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if self.registry is None or name in self.besides:
+            return name
+        try:
+            return self.registry.key(name)
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
+
+
+class Setting(click.ParamType[Any]):
+    """``KEY=VALUE`` with a number, true or false in any case, or a word."""
+
+    name = "setting"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = value.partition("=")
+        if not equals or key in ("", "name") or not text:
+            self.fail(f"'{value}' is not a setting KEY=VALUE", param, ctx)
+        if text.lower() in ("true", "false"):
+            return key, text.lower() == "true"
+        for number in (int, float):
+            try:
+                parsed = number(text)
+            except ValueError:
+                continue
+            if not math.isfinite(parsed):
+                self.fail(f"'{value}' is not finite", param, ctx)
+            return key, parsed
+        return key, text
+
+
+class TransformName(click.ParamType[Any]):
+    """The name of a transform of images."""
+
+    name = "transform"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from coldbench.data.transforms import find_transform
+
+        try:
+            find_transform(value)
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def _settings(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(value)
+
+
+FILE = click.Path(path_type=Path)
+METHOD_NAMES = Names(SAMPLERS)
+
+data_root = click.option(
+    "--data-root",
+    type=FILE,
+    default=DEFAULTS.data_root,
+    help="The folder of the data sets that do not ship.  [default: $COLDBENCH_HOME/data]",
+)
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default=DEFAULTS.device,
+    show_default=True,
+    help="Where to compute; auto takes a GPU where there is one.",
+)
+dtype = click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default=DEFAULTS.dtype,
+    show_default=True,
+    help="The arithmetic of the network.",
+)
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=DEFAULTS.batch_size,
+    show_default=True,
+    help="Images at a time; changes no result.",
+)
+workers = click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=DEFAULTS.workers,
+    help="Processes that decode images.  [default: one a core, up to 8]",
+)
+style = click.option(
+    "--format",
+    "style",
+    type=click.Choice(FORMATS),
+    default="markdown",
+    show_default=True,
+    help="The format of the output.",
+)
+intervals = click.option("--intervals", is_flag=True, help="Print 95 % intervals; records always hold them.")
+fresh = click.option("--fresh", is_flag=True, help="Begin anew instead of resuming a stopped command.")
+quiet = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
+metrics = click.option(
+    "--metrics",
+    type=Names(METRICS),
+    default=DEFAULTS.metrics,
+    metavar="NAMES",
+    help="Metrics, e.g. SSIM,PSNR, or module:attribute of yours.  [default: those of the table]",
+)
+features = click.option(
+    "--features",
+    type=Names(FEATURES, besides=("auto", "none")),
+    default=",".join(DEFAULTS.features),
+    show_default=True,
+    metavar="NAMES",
+    help="Feature spaces of the metrics that need one: auto takes what is at hand, none skips these metrics.",
+)
+data = click.option(
+    "--data",
+    metavar="SPEC",
+    default=DEFAULTS.data,
+    help="Images to restore: folder:PATH, npz:PATH, a data set, or module:attribute of yours.",
+)
+transform = click.option(
+    "--transform",
+    type=TransformName(),
+    default=DEFAULTS.transform,
+    metavar="NAME",
+    help="How images are resized and cropped, unlike the row; see coldbench list transforms.",
+)
+settings = click.option(
+    "--set",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    callback=_settings,
+    metavar="KEY=VALUE",
+    help="A setting of the degradation, unlike the row; see coldbench list degradations.",
+)
+seed = click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=DEFAULTS.seed,
+    show_default=True,
+    help="The seed of everything that is drawn at random.",
+)
+protocol = click.option(
+    "--protocol",
+    type=click.Choice(PROTOCOLS),
+    default=DEFAULTS.protocol,
+    show_default=True,
+    help="The algorithms as printed, or the released code with its quirks.",
+)
+random_weights = click.option(
+    "--allow-random-weights",
+    is_flag=True,
+    help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
+)
+degradation = click.option(
+    "--degradation",
+    metavar="NAME",
+    help="A family, a model whose degradation it is, or module:attribute of yours.  [default: the restorer's own]",
+)
+
+
+def methods(default: str) -> Callable[[Command], Command]:
+    """--methods, the same everywhere but for what it is without."""
+    return click.option(
+        "--methods",
+        type=METHOD_NAMES,
+        default=DEFAULTS.methods,
+        metavar="NAMES",
+        help=f"Samplers, or module:attribute of yours.  [default: {default}]",
+    )
+
+
+def images(default: str) -> Callable[[Command], Command]:
+    """--images, the same everywhere but for what it is without."""
+    return click.option(
+        "--images", type=click.IntRange(min=2), default=DEFAULTS.images, help=f"How many images.  [default: {default}]"
+    )
+
+
+def output(default: Path, what: str) -> Callable[[Command], Command]:
+    """--output, the same everywhere but for where and what."""
+    return click.option(
+        "--output", type=FILE, default=default, show_default=True, help=f"The folder that receives {what}."
+    )
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of the help."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+#: What makes another number.
+identity = together(metrics, features, data, transform, settings, seed, protocol)
+#: How and where it is computed.
+conditions = together(device, dtype, batch_size, data_root, workers, random_weights, fresh, quiet)

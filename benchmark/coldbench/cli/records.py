@@ -1,0 +1,112 @@
+"""The commands on stored records: check, diff, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from coldbench.cli import options
+from coldbench.cli.printing import print_text
+from coldbench.commands.request import Request
+from coldbench.core.interrupts import resumable
+
+
+@click.command()
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Check the tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
+)
+@click.option(
+    "--table", "tables", type=options.Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3."
+)
+@click.option("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
+@click.option("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
+@click.option("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
+@options.metrics
+@options.data
+@options.device
+@options.dtype
+@options.batch_size
+@options.data_root
+@options.workers
+@options.fresh
+@options.quiet
+@options.style
+def check(
+    *,
+    full: bool,
+    tables: tuple[str, ...],
+    reference: Path | None,
+    update: bool,
+    junit_path: Path | None,
+    style: str,
+    **asked: Any,
+) -> None:
+    """Measure again what the stored references measured, and say what has moved.
+
+    \b
+    Examples:
+      coldbench check
+      coldbench check --table 3 --junit coldbench.xml
+      coldbench check --full --update
+      coldbench check --reference my_records        # written by run, evaluate or compare --output my_records
+      coldbench check --reference cifar_records --data npz:cifar10_test.npz
+
+    Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
+    other images, weights, data or settings, and is refused; 3: nothing could be measured.
+    """
+    from coldbench.commands import check as command
+    from coldbench.records.drift import fail_if_moved
+
+    request = Request.of(**asked)
+    checking = command.check(request, full=full, tables=tables, reference=reference, junit_path=junit_path, style=style)
+    # What is measured is forgotten when it has been told: not before, lest a full disk lose it.
+    with resumable(), checking as checked:
+        print_text(checked.text)
+        if update:
+            command.update(checked)
+    if not update:
+        fail_if_moved(checked.drifts)
+
+
+@click.command()
+@click.argument("then", metavar="A.json", type=options.FILE)
+@click.argument("now", metavar="B.json", type=options.FILE)
+@options.style
+def diff(then: Path, now: Path, style: str) -> None:
+    """Compare two files of records, as check compares with the references; exit code 1 where a number has moved.
+
+    \b
+    Example:
+      coldbench diff results/reference/quick/table-3.json results/run/table-3.json
+    """
+    from coldbench.records.drift import compare_records, fail_if_moved
+    from coldbench.records.drift_report import render
+    from coldbench.records.record import load
+
+    drifts = compare_records(load(then), load(now))
+    print_text(render(drifts, f"{then} against {now}", style))
+    fail_if_moved(drifts)
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="RECORDS.json...", type=options.FILE)
+@options.style
+@options.intervals
+def show(paths: tuple[Path, ...], style: str, intervals: bool) -> None:
+    """Print stored records as the table, or the comparison, that they were measured for.
+
+    \b
+    Example:
+      coldbench show results/reference/full/table-1.json --format latex
+    """
+    from coldbench.records.comparison import render_comparison
+    from coldbench.records.formats import render
+    from coldbench.records.record import load
+
+    records = [record for path in paths for record in load(path)]
+    compared = any(record.differences for record in records)
+    print_text(render_comparison(records, style) if compared else render(records, style, intervals=intervals))

@@ -1,0 +1,52 @@
+"""``coldbench fetch``: data sets and the weights of metrics, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from coldbench.commands.request import Request
+from coldbench.core.errors import BadInput, Missing
+from coldbench.core.registry import did_you_mean
+from coldbench.data.datasets import DATASETS, find_dataset
+from coldbench.metrics.inception import fetch_inception
+from coldbench.metrics.perceptual import fetch_lpips
+
+#: The weights of metrics and feature spaces.
+WEIGHTS: dict[str, Callable[..., str]] = {"inception": fetch_inception, "lpips": fetch_lpips}
+
+
+def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
+    """Fetch what the names stand for; those that end with an error come last.
+
+    Args:
+        names: of data sets, or keys of ``WEIGHTS``.
+        request: where data sets belong.
+
+    Yields:
+        What to tell the user of each.
+
+    Raises:
+        BadInput: an unknown name; nothing is fetched.
+        Missing: what cannot be downloaded, or a net that does not answer.
+    """
+    jobs = {name: _job(name, request) for name in names}
+    failed: list[Missing] = []
+    for job in jobs.values():
+        try:
+            yield job()
+        except Missing as error:
+            failed.append(error)
+    if failed:
+        raise Missing("; ".join(map(str, failed)))
+
+
+def _job(name: str, request: Request) -> Callable[[], str]:
+    if name in WEIGHTS:
+        return partial(WEIGHTS[name], quiet=request.quiet)
+    if name not in DATASETS:
+        raise BadInput(f"nothing called '{name}' can be fetched{did_you_mean(name, [*DATASETS, *WEIGHTS])}")
+    dataset = find_dataset(name)
+    if dataset.fetch is None:
+        raise BadInput(f"coldbench does not know how to fetch {name}")
+    return partial(dataset.fetch, request.root, quiet=request.quiet)

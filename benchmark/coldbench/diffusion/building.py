@@ -1,0 +1,107 @@
+"""From a name and its settings to the thing itself, each setting held to the type that its parameter declares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from torch import nn
+
+from coldbench.core.errors import BadInput, foreign
+from coldbench.core.registry import Registry, did_you_mean
+from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.registries import DEGRADATIONS, NETWORKS
+
+#: What a parameter of each plain type takes, and how that is said.
+_TYPES: dict[Any, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str,), "a word"),
+}
+
+
+def build_degradation(settings: Mapping[str, Any], whose: str = "") -> Degradation:
+    """D, with all of its settings on it, the defaults included.
+
+    Args:
+        settings: ``name``, a name in ``DEGRADATIONS`` or ``module:attribute``, and its arguments.
+        whose: for messages; the name unless given.
+
+    Raises:
+        BadInput: an unknown name, settings that it does not take, or no degradation.
+    """
+    made = _make(DEGRADATIONS, settings, whose)
+    if not isinstance(made, Degradation):
+        raise BadInput(f"degradation '{settings.get('name')}' gave {type(made).__name__} instead of a Degradation")
+    made.settings = complete(settings)
+    return made
+
+
+def build_network(settings: Mapping[str, Any], whose: str = "") -> nn.Module:
+    """A network with fresh weights, which nothing scores; see ``build_degradation``."""
+    network: nn.Module = _make(NETWORKS, settings, whose)
+    return network
+
+
+def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a degradation with the defaults of those that are not given, in the order of its signature.
+
+    Raises:
+        BadInput: an unknown name, or settings that it does not take.
+    """
+    arguments = dict(settings)
+    name = arguments.pop("name", "")
+    build = DEGRADATIONS[name]
+    with foreign(f"building the degradation '{name}'"):
+        bound = inspect.signature(build).bind(**arguments)
+        bound.apply_defaults()
+    full = {"name": name, **bound.arguments}
+    return {key: value for key, value in full.items() if value is not None}
+
+
+def _make(registry: Registry, settings: Mapping[str, Any], whose: str) -> Any:
+    arguments = dict(settings)
+    name = arguments.pop("name", "")
+    build = registry[name]
+    if not callable(build):
+        raise BadInput(f"{registry.kind} '{name}' is {type(build).__name__}, not a class or a function")
+    what = f"{registry.kind} of {whose}" if whose else f"{registry.kind} '{name}'"
+    _check(build, arguments, what)
+    with foreign(f"building the {what}"):
+        return build(**arguments)
+
+
+def _check(build: Any, arguments: Mapping[str, Any], what: str) -> None:
+    """Whether these are arguments that it takes, each of its type.
+
+    Raises:
+        BadInput: they are not; names the first that is wrong, or all that are missing.
+    """
+    parameters = inspect.signature(build).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    with foreign(f"reading the signature of the {what}"):
+        hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
+    for key, value in arguments.items():
+        if key not in parameters:
+            raise BadInput(f"the {what} has no setting '{key}'{did_you_mean(key, parameters)}")
+        _check_value(hints.get(key), value, f"the setting '{key}' of the {what}")
+    required = [key for key, each in parameters.items() if each.default is each.empty and key not in arguments]
+    if required:
+        raise BadInput(f"the {what} needs {', '.join(required)}")
+
+
+def _check_value(hint: Any, value: Any, what: str) -> None:
+    """Whether a value is what its parameter declares; declarations that are no plain type are left to their owner."""
+    if isinstance(hint, UnionType):
+        hint = next(each for each in get_args(hint) if each is not NoneType)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise BadInput(f"{what} is one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
+        return
+    types, taken = _TYPES.get(hint, ((object,), ""))
+    if not isinstance(value, types) or (isinstance(value, bool) and types not in ((bool,), (object,))):
+        raise BadInput(f"{what} takes {taken}, not {value!r}")
