@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from coldbench.core.paths import shipped
-from coldbench.records import record as results
-from coldbench.records.record import Cell
+from coldbench.records.record import Record, load
 
 SHARED = Path(os.environ.get("COLDBENCH_SHARED", Path(__file__).parents[2] / "shared"))
 
@@ -42,9 +41,9 @@ def own_registry(own_home: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cells() -> list[Cell]:
+def records() -> list[Record]:
     """The stored quick records of Table 3."""
-    return results.load(shipped("results", "reference", "quick") / "table-3.json")
+    return load(shipped("results", "reference", "quick") / "table-3.json")
 
 
 @pytest.fixture
