@@ -1,8 +1,10 @@
-"""Progress bars on stderr."""
+"""What is told on stderr: progress and messages; a stderr that cannot be written harms no result."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from tqdm import tqdm
 
@@ -10,6 +12,13 @@ from tqdm import tqdm
 Watch = Callable[[int, int], object]
 #: A label -> what is told of the progress of the work that it names.
 Progress = Callable[[str], Watch]
+
+
+def tell(message: str) -> None:
+    """Write one line to stderr."""
+    with suppress(OSError, ValueError, AttributeError):  # full, broken, closed, or not there at all
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
 
 
 def no_progress(label: str) -> Watch:
