@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from coldbench.cli import options
+from coldbench.cli.parameters import Names
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
@@ -17,7 +18,7 @@ from coldbench.core.interrupts import resumable
 @click.option("--table", required=True, metavar="1|2|3|4|5|all|FILE.toml", help="A table of the paper, or your own.")
 @click.option(
     "--rows",
-    type=options.Names(),
+    type=Names(),
     default=(),
     metavar="NAMES",
     help="Only these rows or data sets, e.g. mnist,cifar10.",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from coldbench.cli import options
+from coldbench.cli.parameters import Names
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
@@ -19,9 +20,7 @@ from coldbench.core.interrupts import resumable
     is_flag=True,
     help="Check the tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
 )
-@click.option(
-    "--table", "tables", type=options.Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3."
-)
+@click.option("--table", "tables", type=Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3.")
 @click.option("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
 @click.option("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
 @click.option("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")

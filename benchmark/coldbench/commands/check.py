@@ -1,0 +1,254 @@
+"""``coldbench check``: have the numbers moved?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from coldbench.commands.plan import plan
+from coldbench.commands.recording import check_measured, measure_plan
+from coldbench.commands.request import Request
+from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
+from coldbench.core.files import short_digest, write_text
+from coldbench.core.paths import home, shipped
+from coldbench.core.progress import tell
+from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.diffusion.catalog import load_entries
+from coldbench.records import record as stored
+from coldbench.records.comparison import render_comparison
+from coldbench.records.drift import Drift, Status, compare_records, summary
+from coldbench.records.drift_report import junit, render
+from coldbench.records.folder import Claim, claimed
+from coldbench.records.formats import render as render_tables
+from coldbench.records.record import Record
+from coldbench.tables.tables import Row, select_rows
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found.
+
+    Attributes:
+        text: to print.
+        drifts: what it is made of.
+        references: file -> the records in it.
+        measured: file -> the new ones.
+    """
+
+    text: str
+    drifts: list[Drift]
+    references: dict[Path, list[Record]]
+    measured: dict[Path, list[Record]]
+
+
+@contextmanager
+def check(
+    request: Request,
+    *,
+    full: bool = False,
+    tables: Sequence[str] = (),
+    reference: Path | None = None,
+    junit_path: Path | None = None,
+    style: str = "markdown",
+) -> Iterator[Checked]:
+    """Measure again what the references measured, and compare.
+
+    What was measured can be had again, by the same command, until the block ends well.
+
+    Args:
+        request: how to measure: device, dtype, batch size, where the images are; ``metrics`` restricts the check to
+            some. What makes the numbers is in the references.
+        full: check the shipped references of full size.
+        tables: only the files ``table-NAME.json`` of these names.
+        reference: a folder of records; those that ship unless given.
+        junit_path: also write JUnit XML there.
+        style: of the text.
+
+    Raises:
+        Missing: no references there, or nothing that they need.
+        BadInput: damaged references, or options that do not fit.
+    """
+    folder = reference or shipped("results", "reference", "full" if full else "quick")
+    drifts: list[Drift] = []
+    # Before anything is measured: if it cannot be written, this is the time to say so; if we are killed, it is true.
+    _write_junit(drifts, junit_path, "the check did not come to its end")
+    try:
+        references = {path: _load(path, request) for path in _references(folder, tables)}
+        jobs = {path: _jobs(then, request) for path, then in references.items()}
+        if request.data and not any(asked.data for each in jobs.values() for _, asked, _ in each):
+            raise BadInput(f"nothing in {folder} was measured on images of --data: leave it out")
+        with claimed(_workspace(folder, tables, request), fresh=request.fresh) as claim:
+            measured = {}
+            for path, then in references.items():
+                measured[path] = [record for job in jobs[path] for record in _measure_again(*job, claim)]
+                found = compare_records(then, measured[path])
+                drifts += found
+                if not request.quiet:
+                    tell(f"{path.name}: {summary(found)}")
+            _write_junit(drifts, junit_path)
+            check_measured([record for records in measured.values() for record in records])
+            title = f"Against the records in {folder}"
+            yield Checked(render(drifts, title, style), drifts, references, measured)
+    except ColdbenchError as error:
+        _write_junit(drifts, junit_path, str(error))
+        raise
+
+
+def _workspace(folder: Path, tables: Sequence[str], request: Request) -> Path:
+    """Where a check keeps its states: checks that differ do not meet."""
+    parts = [str(folder.resolve()), *tables, request.dtype, request.device, str(request.batch_size)]
+    return home() / "check" / short_digest("\n".join(parts))
+
+
+def update(checked: Checked) -> None:
+    """Let the new numbers be the references where they moved; what did not move stays as it is.
+
+    Otherwise a drift below the tolerance would accumulate from one update to the next.
+
+    Raises:
+        CheckFailed: a number is gone, or has another identity or arithmetic than its reference; nothing is changed.
+    """
+    renewable = (Status.SAME, Status.MOVED)
+    held = [drift for drift in checked.drifts if drift.status not in renewable or not drift.same_arithmetic]
+    if held or not checked.drifts:
+        raise CheckFailed(
+            f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
+        )
+    moved = {drift.record.key for drift in checked.drifts if drift.status == Status.MOVED}
+    for path, then in checked.references.items():
+        now = {record.key: record for record in checked.measured[path] if record.key in moved}
+        if not now:
+            continue
+        records = [now.get(record.key, record) for record in then]
+        stored.save(records, path)
+        if path.with_suffix(".md").exists():  # what measured them wrote both
+            compared = any(record.differences for record in records)
+            text = render_comparison(records, "markdown") if compared else render_tables(records, "markdown")
+            write_text(path.with_suffix(".md"), text)
+
+
+def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") -> None:
+    if path:
+        write_text(path, junit(drifts, "coldbench", error))
+
+
+def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
+    paths = sorted(folder.glob("*.json"))
+    if tables:
+        known = {path.stem.removeprefix("table-"): path for path in paths}
+        unknown = [table for table in tables if table not in known]
+        if unknown:
+            raise BadInput(f"no reference of table {', '.join(unknown)} in {folder}; known: {', '.join(known)}")
+        paths = [known[table] for table in tables]
+    if not paths:
+        raise Missing(f"no records *.json in {folder}: coldbench run, evaluate and compare write such files")
+    return paths
+
+
+def _load(path: Path, request: Request) -> list[Record]:
+    """The records of a file, or those of some metrics."""
+    wanted = {name.lower() for name in request.metrics}
+    records = stored.load(path)
+    return [record for record in records if not wanted or record.metric.name.lower() in wanted]
+
+
+#: A row, how to measure it, and the records that it is to be held against.
+Job = tuple[Row, Request, list[Record]]
+
+
+def _jobs(then: Sequence[Record], request: Request) -> list[Job]:
+    """What measured these records, row by row."""
+    rows: dict[str, list[Record]] = {}
+    for record in then:
+        if record.measured:
+            rows.setdefault(record.where.row, []).append(record)
+    return [_job(records, request) for records in rows.values()]
+
+
+def _job(then: list[Record], request: Request) -> Job:
+    """The row and the request that measured these records of one row.
+
+    Raises:
+        BadInput: no single request did, or it had images that this one does not give.
+    """
+    first = then[0]
+    one = {(each.identity.images, each.identity.seed, each.identity.protocol) for each in then}
+    if len(one) != 1:
+        raise BadInput(f"the reference of {first.where.row} mixes numbers of several N, seeds or protocols")
+    data = _data(first, request)
+    methods = tuple(dict.fromkeys(record.request.get("method", record.where.method) for record in then))
+    asked = replace(
+        request,
+        images=first.identity.images,
+        methods=methods,
+        metrics=tuple(dict.fromkeys(record.metric.name for record in then)),
+        features=tuple(dict.fromkeys(record.metric.features for record in then if record.metric.features)) or ("none",),
+        data=data,
+        transform=first.request.get("transform"),
+        settings=first.request.get("settings", {}),
+        seed=first.identity.seed,
+        protocol=first.identity.protocol,
+        allow_random_weights=any(record.identity.checkpoint_sha256 == RANDOM_WEIGHTS for record in then),
+    )
+    return _row(first, methods, asked), asked, then
+
+
+def _data(first: Record, request: Request) -> str | None:
+    """The images in the place of the row's, where it was measured on such: those of the request, or the same again.
+
+    Raises:
+        BadInput: a record of schema 2 does not say which, and the request does not either.
+    """
+    again = first.request.get("data")
+    if again:
+        return request.data or str(again)
+    if first.schema_version < stored.SCHEMA_VERSION and _foreign_images(first):
+        if request.data is None:
+            raise BadInput(f"{first.where.row} was measured on images of {first.identity.data}: say where with --data")
+        return request.data
+    return None
+
+
+def _foreign_images(first: Record) -> bool:
+    """Whether a record of schema 2, which does not say, was measured on other images than the row's."""
+    generates = load_entries()[first.identity.checkpoint].start
+    return not generates and first.identity.data != first.where.title.removesuffix(" (ours)")
+
+
+def _row(first: Record, methods: tuple[str, ...], request: Request) -> Row:
+    """The row that a record stands in."""
+    command = first.request.get("command")
+    if command == "run":
+        rows = select_rows(first.request["table"], [first.where.row], methods)
+        return next(row for row in rows if (row.table, row.name) == (first.where.table, first.where.row))
+    if command not in ("evaluate", "compare"):
+        raise BadInput(f"{first.where.row} was measured from Python: no command measures it again")
+    return Row(
+        table=first.where.table,
+        caption=first.where.caption,
+        name=first.where.row,
+        title=first.where.title,
+        dataset=first.request["dataset"],
+        checkpoint=first.identity.checkpoint,
+        methods=methods,
+        metrics=request.metrics,
+        degradation=first.request["degradation"],
+        transform=first.request["row_transform"],
+        channels=first.request["channels"],
+    )
+
+
+def _measure_again(row: Row, request: Request, then: Sequence[Record], claim: Claim) -> list[Record]:
+    """What these records measured, measured by the code as it is; missing where that needs something absent."""
+    try:
+        tabled = then[0].request["command"] == "run"
+        prepared = plan(row, request, request.store(), tabled=tabled)
+        command = {key: then[0].request[key] for key in ("command", "table")}
+        measured = measure_plan(prepared, claim, command, f"{then[0].where.table} {row.title}").records
+    except Missing as error:
+        return [replace(each, value=None, interval=None, status=stored.MISSING, reason=str(error)) for each in then]
+    # A comparison of restorers calls each by its own name.
+    names = {record.request.get("method", record.where.method): record.where for record in then}
+    return [replace(record, where=names.get(record.where.method, record.where)) for record in measured]
