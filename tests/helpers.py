@@ -9,12 +9,21 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import torch
 from torch import Tensor
 
 from coldbench.cli import entry_point
+from coldbench.data.datasets import open_mnist
 from coldbench.data.decoding import decode
 from coldbench.data.sources import ImageSource
 from coldbench.data.transforms import TRANSFORMS
+from coldbench.diffusion.building import build_degradation
+from coldbench.diffusion.catalog import find_entry
+from coldbench.diffusion.checkpoints import Restorer, load_network
+from coldbench.evaluation.protocols import Protocol
+from coldbench.evaluation.restoration import Task
+from coldbench.metrics.digits import mnist_cnn
+from coldbench.metrics.metric import find_metrics
 
 
 def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -51,3 +60,35 @@ def loaded(source: ImageSource, image_size: int = 32, channels: int = 3, transfo
     """All images of a source, uint8 (N, C, S, S)."""
     pixels = decode(source, transform=TRANSFORMS[transform], image_size=image_size, channels=channels)
     return pixels.batch(range(source.count))
+
+
+def restoration_task(
+    name: str,
+    images: int,
+    batch_size: int = 64,
+    methods: tuple[str, ...] = ("degraded", "sampled", "direct"),
+    protocol: Protocol | None = None,
+    metrics: tuple[str, ...] = ("FID", "SSIM", "RMSE"),
+    **settings: object,
+) -> Task:
+    """A measurement of a shipped checkpoint on the first MNIST test images, on the CPU.
+
+    The network works on 16 images at a time, however few there are: small batches cost as much as whole ones.
+    """
+    entry, cpu = find_entry(name), torch.device("cpu")
+    count = min(images + 1, 10_000)
+    return Task(
+        pixels=decode(
+            open_mnist(Path("nowhere")), transform=TRANSFORMS["native"], image_size=32, channels=1, count=count
+        ),
+        degradation=build_degradation({**entry.degradation, **settings}, name),
+        restore=Restorer(load_network(entry), cpu),
+        metrics=find_metrics(metrics),
+        features=[mnist_cnn(cpu)],
+        methods=methods,
+        protocol=protocol or Protocol("paper"),
+        images=images,
+        seed=0,
+        batch_size=batch_size,
+        device=cpu,
+    )
