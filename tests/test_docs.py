@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -14,9 +13,12 @@ from PIL import Image
 
 from coldbench.cli import main
 from coldbench.metrics.coverage import Case, coverage
-from coldbench.records.drift import TOLERANCES
+from coldbench.metrics.metric import METRICS, find_metrics
+from coldbench.records.comparison import render_comparison
 from coldbench.records.formats import render
 from coldbench.records.record import load
+from coldbench.tables.tables import read_tables
+from tests import layout
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +35,20 @@ def test_readme_commands_parse(line: str) -> None:
     main.commands[name].make_context(name, arguments)
 
 
+def test_the_readme_s_table_of_one_s_own_can_be_read(tmp_path: Path) -> None:
+    (text,) = [text for language, text in FENCED if language == "toml"]
+    path = tmp_path / "my_table.toml"
+    path.write_text(text, encoding="utf-8")
+    (table,) = read_tables(path).values()
+    assert table.rows[0].published["sampled", "SSIM"].source == "our paper"
+
+
+def test_contributing_s_numbers_of_the_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    layout.main()
+    told = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "\n".join(capsys.readouterr().out.splitlines()[:2]) in told
+
+
 def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = [text for language, text in FENCED if language == "python"]
     (tmp_path / "my_photographs").mkdir()
@@ -42,25 +58,27 @@ def test_readme_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         )
     monkeypatch.chdir(tmp_path)
     names: dict[str, pd.DataFrame] = {}
-    exec(code.replace("count=1000", "count=20"), names)
+    exec(code.replace("count=1000", "count=20").replace("count=16", "count=2"), names)
     assert set(names["frame"].images) == {3}
 
 
 def test_ci_runs_the_readme_test_command() -> None:
     command = "pip install -e '.[test]' && pytest"
     assert f"\n{command}\n" in README
-    assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith(f"\n{command}\n")
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert ci.endswith(f"\n{command}\n")
+    assert "\npytest -q -m slow\n" in ci
 
 
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "results" / "reference" / "full").glob("table-*.json")), ids=lambda path: path.stem
 )
 def test_stored_tables_are_rendered_from_the_stored_records(path: Path) -> None:
-    cells = load(path)
+    records = load(path)
     stored = (ROOT / "results" / "tables" / f"{path.stem}.md").read_text(encoding="utf-8")
-    assert render(cells, "markdown") == stored
+    assert render(records, "markdown") == stored
     table = [line for line in stored.splitlines() if line.startswith("|")]
-    assert len(table) == 2 + len({(cell.checkpoint, cell.method) for cell in cells})
+    assert len(table) == 2 + len({(record.where.row, record.where.method) for record in records})
     title = stored.splitlines()[0].removeprefix("## ")
     assert f"\n**{title}**\n\n" + "\n".join(table) + "\n\n" in README
 
@@ -75,10 +93,10 @@ def test_every_table_of_numbers_is_that_of_some_records() -> None:
 @pytest.mark.parametrize("name", ["fixed-noise-vs-estimated-noise", "perfect-symmetry-vs-broken-symmetry"])
 def test_the_readme_s_comparisons_are_the_stored_ones(name: str) -> None:
     folder = ROOT / "results" / "tables" / "compare"
-    (record,) = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-    (row,) = [line for line in (folder / f"{name}.md").read_text().splitlines() if line.startswith("| FD")]
-    numbers = [record["value_a"], record["value_b"], record["difference"], *record["difference_interval"]]
-    assert [f"{abs(number):.2f}" in row for number in numbers] == [True] * 5
+    records = load(folder / f"{name}.json")
+    stored = (folder / f"{name}.md").read_text(encoding="utf-8")
+    assert render_comparison(records, "markdown") == stored
+    (row,) = [line for line in stored.splitlines() if line.startswith("| FD")]
     cells = [cell.strip() for cell in row.split("|")]
     assert cells in [[cell.strip() for cell in line.split("|")] for line in README.splitlines()]
     assert f"](results/tables/compare/{name}.png)" in README
@@ -91,9 +109,12 @@ def test_the_readme_s_tolerances_are_those_of_the_check() -> None:
     for line in lines:
         names, *limits = (cell.strip() for cell in line.strip("|").split("|"))
         stated |= {name.strip(): [float(limit) for limit in limits] for name in names.split(",")}
-    columns = [[("float32", "cpu")], [("float32", "gpu")], [("bfloat16", "cpu"), ("bfloat16", "gpu")]]
-    for metric, tolerances in TOLERANCES.items():
-        assert [{tolerances[key] for key in keys} for keys in columns] == [{limit} for limit in stated[metric]]
+    columns = [["float32 cpu"], ["float32 gpu"], ["bfloat16 cpu", "bfloat16 gpu"]]
+    for metric in find_metrics(list(METRICS)):
+        limits = [{metric.tolerances[key] for key in keys} for keys in columns]
+        assert limits == [{limit} for limit in stated[metric.name]]
+        assert metric.relative == (metric.name not in ("SSIM", "RMSE"))
+    assert stated["FD"] == stated["FID"]
 
 
 def test_ci_and_tox_run_the_same_check() -> None:

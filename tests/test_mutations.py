@@ -50,7 +50,7 @@ MUTATIONS = [
         "torch.full((self.chunk,), s - 1,", "torch.full((self.chunk,), s,", (*CHECK, "3"), "numbers did not pass",
     ),
     Mutation(
-        "last batch dropped", "evaluation/restoration.py",
+        "last batch dropped", "evaluation/loop.py",
         "range(first, count, batch_size)", "range(first, count - batch_size + 1, batch_size)",
         (*CHECK, "3"), "64 images were measured instead of 100",
     ),
@@ -71,7 +71,7 @@ MUTATIONS = [
     ),
     Mutation(
         "RMSE without its root", "metrics/pixelwise.py",
-        "return math.sqrt(self.squares / self.count)", "return (self.squares / self.count)",
+        "return math.sqrt(self.squares / self.values)", "return (self.squares / self.values)",
         (*CHECK, "3"), "audit failed: the RMSE",
     ),
     Mutation(
@@ -110,6 +110,7 @@ def catch(package: Path, caught_by: tuple[str, ...]) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_a_mistake_is_caught(mutation: Mutation, package: Path) -> None:
     source = (package / mutation.file).read_text(encoding="utf-8")
@@ -120,6 +121,7 @@ def test_a_mistake_is_caught(mutation: Mutation, package: Path) -> None:
     assert mutation.message in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caught_by", sorted({mutation.caught_by for mutation in MUTATIONS}))
 def test_nothing_is_caught_where_there_is_no_mistake(caught_by: tuple[str, ...], package: Path) -> None:
     done = catch(package, caught_by)
@@ -129,3 +131,24 @@ def test_nothing_is_caught_where_there_is_no_mistake(caught_by: tuple[str, ...],
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
 def test_the_readme_lists_the_mistake(mutation: Mutation) -> None:
     assert f"\n{mutation.line()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+#: A metric from inside of the package: one new file, and one line.
+METRIC = """
+from coldbench.metrics.metric import mean_over_images
+
+MAE = mean_over_images("MAE", lambda x, y: (x - y).abs().mean(dim=(1, 2, 3)), better="lower")
+"""
+
+
+@pytest.mark.slow
+def test_a_metric_is_one_file_and_one_line(package: Path) -> None:
+    (package / "metrics" / "absolute.py").write_text(METRIC, encoding="utf-8")
+    registry = package / "metrics" / "metric.py"
+    line = '"RMSE": "coldbench.metrics.pixelwise:RMSE",'
+    added = registry.read_text(encoding="utf-8").replace(line, f'{line} "MAE": "coldbench.metrics.absolute:MAE",')
+    registry.write_text(added, encoding="utf-8")
+    asked = ("--table", "3", "--rows", "mnist", "--methods", "degraded", "--metrics", "mae", "--images", "20")
+    done = catch(package, ("coldbench", "run", "--quiet", *asked, "--output", str(package.parent / "out")))
+    assert done.returncode == 0, done.stderr
+    assert " MAE |" in done.stdout

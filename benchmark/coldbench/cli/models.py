@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from coldbench.cli import options
+from coldbench.cli.parameters import Setting
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
@@ -40,10 +41,35 @@ def list_(what: str | None, data_root: Path | None) -> None:
 @click.argument("name")
 @click.option("--preset", metavar="NAME", help="Another recipe of the same checkpoint, e.g. quick.")
 @click.option("--data", multiple=True, metavar="SPEC", help="Other training images, as in run; several are joined.")
+@click.option(
+    "--set",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    callback=options.as_dict,
+    metavar="KEY=VALUE",
+    help="A value of the recipe, unlike the registry's, e.g. steps=5000.",
+)
+@click.option(
+    "--from",
+    "start",
+    type=options.FILE,
+    metavar="WEIGHTS",
+    help="Begin from the weights in this .safetensors file, as the next stage of their training.",
+)
+@click.option(
+    "--held-out",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Do not train on the last N images; draw the curve of the loss on them.",
+)
+@click.option("--half", is_flag=True, help="Store the weights in half precision.")
 @options.data_root
 @options.workers
 @options.device
-@options.output(Path("runs"), "a folder NAME, or NAME-PRESET")
+@options.output(Path("runs"), "a folder NAME, NAME-PRESET or NAME-stage-2")
 @click.option(
     "--compile/--no-compile",
     "compile_network",
@@ -69,10 +95,13 @@ def train(name: str, **asked: Any) -> None:
       coldbench train cifar10-blur                                  the paper's recipe: days on a GPU
       coldbench train cifar10-blur --preset quick                   a small network, 2,000 steps
       coldbench train cifar10-blur --data folder:cifar_jpeg --data npz:cifar_true.npz
+      coldbench train mnist-blur --set steps=20000 --held-out 500
+      coldbench train mnist-blur --from runs/mnist-blur/mnist-blur.safetensors
 
     A stopped run is resumed when the same command is given again (mnist-cnn, a classifier that takes minutes on any
     CPU, starts anew). The result is a .safetensors file and a model card in OUTPUT/NAME, registered under NAME in
-    $COLDBENCH_HOME/models/registry.toml.
+    $COLDBENCH_HOME/models/registry.toml. With --from, training continues from these weights with a recipe and a
+    learning-rate schedule of its own, on draws of its own; the file and the card tell of all stages.
     """
     from coldbench.commands.train import TrainRequest, train_checkpoint
 

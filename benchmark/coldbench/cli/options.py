@@ -19,7 +19,8 @@ from coldbench.records import FORMATS
 Command = Callable[..., Any]
 
 
-def _settings(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+def as_dict(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of a repeated option."""
     return dict(value)
 
 
@@ -103,7 +104,7 @@ settings = click.option(
     "settings",
     type=Setting(),
     multiple=True,
-    callback=_settings,
+    callback=as_dict,
     metavar="KEY=VALUE",
     help="A setting of the degradation, unlike the row; see coldbench list degradations.",
 )

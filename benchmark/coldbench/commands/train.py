@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -16,7 +18,7 @@ from coldbench.core.devices import choose_device, device_name
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
 from coldbench.core.paths import home
-from coldbench.core.progress import progress_bar
+from coldbench.core.progress import progress_bar, tell
 from coldbench.core.randomness import training_seed
 from coldbench.core.weights import save_weights
 from coldbench.data.cache import ImageStore
@@ -28,6 +30,7 @@ from coldbench.diffusion.catalog import Entry, find_recipe, register_weights, us
 from coldbench.diffusion.checkpoints import Restorer
 from coldbench.diffusion.generators import fit_channel_means
 from coldbench.diffusion.sampling import improved_step, sample
+from coldbench.diffusion.stages import Stage, Start, as_metadata, curve_picture, read_start
 from coldbench.diffusion.training import Progress, Recipe, can_compile, train
 from coldbench.evaluation.loop import to_unit
 from coldbench.metrics import digits
@@ -37,10 +40,28 @@ from coldbench.records.pictures import GALLERY, save_picture
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What to train, and how; see ``coldbench train --help``."""
+    """What to train, and how; see ``coldbench train --help``.
+
+    Attributes:
+        name: of the checkpoint.
+        preset: another recipe of it.
+        settings: values of the recipe in the place of the registry's.
+        start: weights that training begins from.
+        held_out: so many images, the last ones, are not trained on.
+        half: whether the weights are stored in half precision.
+        data: other training images; several are joined.
+        data_root, workers, device, quiet: see ``coldbench.commands.request.Request``.
+        output: the folder that receives the folder of this run.
+        compile_network: whether to fuse the network; where there is a compiler unless given.
+        grid_every: steps between two pictures.
+    """
 
     name: str
     preset: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start: Path | None = None
+    held_out: int = 0
+    half: bool = False
     data: tuple[str, ...] = ()
     data_root: Path | None = DEFAULTS.data_root
     workers: int | None = DEFAULTS.workers
@@ -60,39 +81,80 @@ def train_checkpoint(request: TrainRequest) -> str:
     """Train, save, write the model card, register; returns what to tell the user.
 
     Raises:
-        BadInput: unknown name or preset, bad recipe, a state file of another recipe, an unwritable folder.
+        BadInput: unknown name or preset, bad recipe, a state file of another recipe, an unwritable folder, weights that
+            a run cannot go on from.
         Missing: the training images are absent.
     """
     if request.name == digits.NAME:
         return _train_classifier(request)
     entry = find_recipe(request.name, request.preset)
-    folder = request.output / "-".join(filter(None, [entry.name, request.preset]))
+    entry = replace(entry, training=entry.training | dict(request.settings))
+    start = read_start(request.start) if request.start else None
+    stage = f"stage-{start.stage + 1}" if start else None
+    folder = request.output / "-".join(filter(None, [entry.name, request.preset, stage]))
     write_text(folder / ".gitignore", "state.pt\n")
-    entry, network, facts = _train_restorer(entry, request, folder)
+    entry, network, stages = _train_restorer(entry, request, start, folder)
     weights = folder / f"{entry.name}.safetensors"
-    sha256 = save_weights(network, weights)
-    card = {
-        "Data": entry.dataset,
-        "Network": listed(entry.network),
-        "Degradation": listed(entry.degradation),
-        "Start": listed(entry.start),
-        "Recipe": listed(entry.training),
-        **facts,
-        "sha256": f"`{sha256}`",
-    }
-    write_text(folder / "model-card.md", model_card(entry.name, card))
+    sha256 = save_weights(network, weights, half=request.half, metadata=as_metadata(stages))
+    write_text(folder / "model-card.md", _card_of(entry, stages, sha256, half=request.half))
+    if any(each.curve for each in stages):
+        write_text(folder / "loss.svg", curve_picture(stages))
     register_weights(entry, weights, sha256)
     return f"{weights}\nsha256 {sha256}\n{entry.name} now means these weights, by {user_registry()}"
 
 
-def model_card(name: str, facts: dict[str, str]) -> str:
+def _card_of(entry: Entry, stages: Sequence[Stage], sha256: str, *, half: bool) -> str:
+    """The model card of a restorer, with all the runs that made its weights."""
+    facts = {
+        "Data": entry.dataset,
+        "Network": listed(entry.network),
+        "Degradation": listed(entry.degradation),
+        "Start": listed(entry.start),
+        "Recipe": listed(stages[-1].training),
+        **(_stage_facts(stages[-1]) if len(stages) == 1 else {}),
+        "Weights": "in half precision" if half else "",
+        "sha256": f"`{sha256}`",
+    }
+    curve = "\n![Loss against steps](loss.svg)\n" if any(stage.curve for stage in stages) else ""
+    return f"{model_card(entry.name, facts)}{_stage_table(stages)}{curve}"
+
+
+def model_card(name: str, facts: Mapping[str, str]) -> str:
     """Markdown: what a checkpoint is and how it was made; facts without a value are left out."""
     lines = "".join(f"| {key} | {value} |\n" for key, value in facts.items() if value)
     return f"## {name}\n\n| | |\n|---|---|\n{lines}"
 
 
-def _train_restorer(entry: Entry, request: TrainRequest, folder: Path) -> tuple[Entry, torch.nn.Module, dict[str, str]]:
-    """The entry with what was fitted, the trained network, and what the model card says of them."""
+def _stage_facts(stage: Stage) -> dict[str, str]:
+    """A run in the words of a model card."""
+    facts = {
+        "Begun from": f"weights `{stage.begun_from}`" if stage.begun_from else "",
+        "Trained on": stage.data,
+        "Steps run": f"{stage.steps:,} of {stage.images} images",
+        "Training time": f"{stage.hours:.2f} hours, {stage.cpu_hours:.2f} of processor time",
+        "Machine": stage.machine,
+        "Final loss": f"{stage.loss:.4f} ({stage.training.get('loss', 'l1')}, mean of the last 100 steps)",
+    }
+    if stage.curve:
+        facts["Held-out loss"] = f"{stage.curve[-1][2]:.4f}"
+    return facts
+
+
+def _stage_table(stages: Sequence[Stage]) -> str:
+    """All runs of a checkpoint that took several, one below the other."""
+    if len(stages) < 2:
+        return ""
+    told = [_stage_facts(stage) | {"Recipe": listed(stage.training)} for stage in stages]
+    keys = list(dict.fromkeys(key for facts in told for key in facts))
+    head = f"| | {' | '.join(f'Stage {number}' for number in range(1, len(stages) + 1))} |\n"
+    rows = "".join(f"| {key} | {' | '.join(facts.get(key, '') for facts in told)} |\n" for key in keys)
+    return f"\n{head}|{'---|' * (len(stages) + 1)}\n{rows}"
+
+
+def _train_restorer(
+    entry: Entry, request: TrainRequest, start: Start | None, folder: Path
+) -> tuple[Entry, torch.nn.Module, tuple[Stage, ...]]:
+    """The entry with what was fitted, the trained network, and the runs that made it."""
     device = choose_device(request.device)
     recipe = Recipe.of(entry)
     store = ImageStore(request.root, workers=request.workers, progress=partial(progress_bar, quiet=request.quiet))
@@ -100,43 +162,68 @@ def _train_restorer(entry: Entry, request: TrainRequest, folder: Path) -> tuple[
     size = {"image_size": build_degradation(entry.degradation, entry.name).image_size, "channels": entry.channels}
     images = store.pixels(source, transform=recipe.augmentation, **size)
     compiled = can_compile(device) if request.compile_network is None else request.compile_network
-    with tqdm(total=recipe.steps, desc=entry.name, unit="step", disable=request.quiet) as bar:
+    with _StepBar(entry.name, recipe.steps, quiet=request.quiet) as bar:
 
         def watch(progress: Progress) -> None:
-            # A resumed run starts the bar where it was; set, do not add.
-            bar.update(progress.step - bar.n)
-            bar.set_postfix_str(f"loss {progress.loss:.4f}", refresh=False)
+            bar.show(progress.step, progress.loss)
             if progress.step % request.grid_every == 0:
                 _draw_grid(entry, images, progress, folder / "samples" / f"step-{progress.step:06d}.png", device)
 
-        end = train(entry, images, folder / "state.pt", device=device, compile_network=compiled, watch=watch)
+        how: dict[str, Any] = {"device": device, "compile_network": compiled, "watch": watch, "begin": bar.begin}
+        end = train(entry, images, folder / "state.pt", start=start, held_out=request.held_out, **how)
     if entry.start.get("name") == "channel-means":
-        start = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform=entry.transform, **size))}
-        entry = replace(entry, start=start)
-    return (
-        entry,
-        end.model,
-        {
-            "Trained on": f"{source.name}, {source.count:,} images, digest {source.digest[:12]}",
-            "Steps run": f"{end.step:,} of {recipe.images} images",
-            "Training time": f"{end.seconds / 3600:.2f} hours",
-            "Machine": _machine(device),
-            "Final loss": f"{end.loss:.4f} ({recipe.loss}, mean of the last 100 steps)",
-        },
+        means = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform=entry.transform, **size))}
+        entry = replace(entry, start=means)
+    kept = f"{source.name}, {source.count - request.held_out:,} images, digest {source.digest[:12]}"
+    stage = Stage(
+        training=entry.training,
+        data=f"{kept}; the last {request.held_out:,} held out" if request.held_out else kept,
+        steps=end.step,
+        images=recipe.images,
+        hours=end.seconds / 3600,
+        cpu_hours=end.cpu_seconds / 3600,
+        machine=_machine(device),
+        loss=end.loss,
+        begun_from=start.sha256 if start else "",
+        curve=end.curve,
     )
+    return entry, end.model, (*(start.stages if start else ()), stage)
+
+
+class _StepBar:
+    """A progress bar of steps, which begins where the run does."""
+
+    def __init__(self, name: str, steps: int, *, quiet: bool) -> None:
+        self.name, self.steps, self.quiet = name, steps, quiet
+        self.bar: tqdm[Any] | None = None
+
+    def __enter__(self) -> _StepBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def begin(self, done: int) -> None:
+        """Draw it, ``done`` steps full."""
+        if done and not self.quiet:
+            tell(f"{self.name} is resumed after step {done:,} of {self.steps:,}")
+        self.bar = tqdm(initial=done, total=self.steps, desc=self.name, unit="step", disable=self.quiet)
+
+    def show(self, step: int, loss: float) -> None:
+        """Move it on to ``step``."""
+        assert self.bar is not None
+        self.bar.update(step - self.bar.n)
+        self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
 
 
 def _train_classifier(request: TrainRequest) -> str:
     """Train the digit classifier; the feature space of its name stays that of the shipped weights."""
-    if request.data or request.preset:
-        raise BadInput(f"{digits.NAME} learns the digits of MNIST by one recipe: it takes no --data and no --preset")
-    with tqdm(total=RECIPE["steps"], desc=digits.NAME, unit="step", disable=request.quiet) as bar:
-
-        def watch(step: int, loss: float) -> None:
-            bar.update(step - bar.n)
-            bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-
-        run = train_classifier(request.root, watch)
+    if request.data or request.preset or request.start or request.held_out or request.settings:
+        raise BadInput(f"{digits.NAME} learns the digits of MNIST by one recipe, which nothing changes")
+    with _StepBar(digits.NAME, RECIPE["steps"], quiet=request.quiet) as bar:
+        bar.begin(0)
+        run = train_classifier(request.root, bar.show)
     folder = request.output / digits.NAME
     weights = folder / f"{digits.NAME}.safetensors"
     sha256 = save_weights(run.network, weights)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from coldbench.core.errors import BadInput, one_line
+from coldbench.core.errors import BadInput
 
 #: How the names of unfinished files begin.
 TEMPORARY = ".coldbench-"
@@ -17,8 +17,10 @@ TEMPORARY = ".coldbench-"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` and rename it into place.
 
+    An earlier ``path`` stays as it was until then. What ``write`` raises is its own affair, unless it is the system's.
+
     Raises:
-        BadInput: the folder cannot be written, or the disk is full; an earlier ``path`` stays as it was.
+        BadInput: the folder cannot be written, or the disk is full.
     """
     temporary: Path | None = None
     try:
@@ -29,9 +31,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         temporary.chmod(0o644)
         temporary.replace(path)
-    except Exception as error:  # torch and safetensors have errors of their own for a full disk
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise BadInput(f"cannot write {path}: {reason}") from error
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

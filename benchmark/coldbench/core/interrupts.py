@@ -1,46 +1,50 @@
-"""Ctrl-C that waits for the end of a step."""
+"""Ctrl-C, and the SIGTERM of batch systems, that wait for the end of a step."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from coldbench.core.errors import Interrupted
+from coldbench.core.progress import tell
 
 
 @contextmanager
 def interrupts_deferred(step: str) -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C wait until somebody asks for it, so that nothing is saved half done.
+    """Let the first Ctrl-C or SIGTERM wait until somebody asks for it, so that nothing is saved half done.
 
-    The second stops at once.
+    A second Ctrl-C stops at once. A second SIGTERM does not: ``timeout`` and batch systems send it twice to those who
+    are in a group of processes.
 
     Args:
         step: what is finished first, for the message.
 
     Yields:
-        Whether Ctrl-C was pressed. Outside of the main thread, which alone gets signals, it never is, nor where the
-        process was told to ignore it.
+        Whether one of them came. Outside of the main thread, which alone gets signals, none does, nor one that the
+        process was told to ignore.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    pressed: list[int] = []
+    came: list[int] = []
 
-    def press(number: int, frame: FrameType | None) -> None:
-        if pressed:
+    def take(number: int, frame: FrameType | None) -> None:
+        if came and number == signal.SIGINT:
             raise KeyboardInterrupt
-        pressed.append(number)
-        sys.stderr.write(f"\nstopping after this {step}; Ctrl-C again stops at once\n")
+        if not came:
+            tell(f"\nstopping after this {step}; Ctrl-C again stops at once")
+        came.append(number)
 
-    previous = signal.signal(signal.SIGINT, press)
+    heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, take) for number in heeded}
     try:
-        yield lambda: bool(pressed)
+        yield lambda: bool(came)
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -53,4 +57,4 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise Interrupted("interrupted; the same command goes on from here") from error
+        raise Interrupted("interrupted; the same command resumes from here") from error

@@ -27,7 +27,7 @@ def image_rng(seed: int, purpose: str, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little"), counter=index << 192))
 
 
-def training_seed(seed: int) -> int:
+def training_seed(seed: int, stage: int = 0) -> int:
     """The seed that a training run draws under: far above those that evaluations are given.
 
     Training and evaluation share purposes (a degradation has one for each thing it draws), so under one seed a network
@@ -35,8 +35,11 @@ def training_seed(seed: int) -> int:
 
     Args:
         seed: of the recipe.
+        stage: how many runs came before, each going on from the weights of the one before it: none draws what another
+            drew.
     """
-    digest = hashlib.sha256(f"training/{seed}".encode()).digest()
+    later = f"/{stage}" if stage else ""
+    digest = hashlib.sha256(f"training/{seed}{later}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1 | 1 << 62
 
 

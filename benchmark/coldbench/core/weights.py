@@ -1,11 +1,15 @@
-"""Weights in files: each is what its SHA-256 says, and fits its network, or is refused."""
+"""Weights and states in files: each is what its SHA-256 says, and fits its network, or is refused."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from coldbench.core.errors import BadInput
@@ -24,16 +28,56 @@ def load_weights(network: nn.Module, path: Path, sha256: str) -> None:
             f"{path} has sha256 {found[:12]}..., but the registry expects {sha256[:12]}...; restore the file"
         )
     try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
-        network.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+        weights = load_file(path)
+    except SafetensorError as error:
         raise BadInput(f"{path} does not fit its network: {str(error).splitlines()[0]}") from error
+    fill(network, weights, path)
 
 
-def save_weights(network: nn.Module, path: Path) -> str:
-    """Write the parameters as float32 .safetensors, atomically; returns the file's SHA-256."""
+def fill(network: nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load parameters into ``network``, as float32.
+
+    Raises:
+        BadInput: they have other names or shapes than the network's.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            there, wanted = (str(shapes.get(name, "absent")) for shapes in (found, expected))
+            raise BadInput(f"{path} does not fit its network: {name} is {there}, and should be {wanted}")
+    network.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+
+
+def save_weights(
+    network: nn.Module, path: Path, *, half: bool = False, metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write the parameters as .safetensors, atomically; returns the file's SHA-256.
+
+    Args:
+        network: whose parameters.
+        path: of the file.
+        half: in half precision (float16) instead of float32.
+        metadata: kept with them.
+    """
+    dtype = torch.float16 if half else torch.float32
     weights: dict[str, Tensor] = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()
+        name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in network.state_dict().items()
     }
-    write_atomically(path, lambda temporary: save_file(weights, temporary))
+    content = to_bytes(weights, metadata=dict(metadata or {}) or None)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return sha256_of(path)
+
+
+def write_state(state: Mapping[str, Any], path: Path) -> None:
+    """Write what a stopped command needs to go on, atomically, for ``torch.load``.
+
+    Raises:
+        BadInput: it cannot be written.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as stream:  # given a path, torch hides what the system says of a full disk
+            torch.save(dict(state), stream)
+
+    write_atomically(path, write)

@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,20 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coldbench.core.errors import BadInput
-from coldbench.core.files import write_atomically
 from coldbench.core.interrupts import interrupts_deferred
 from coldbench.core.randomness import image_rng, normal_images, training_seed
+from coldbench.core.weights import fill, write_state
 from coldbench.data.decoding import Pixels
 from coldbench.data.transforms import find_transform, to_model_range
 from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import Entry
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
+from coldbench.diffusion.stages import Start
+
+#: How often in a run its losses are noted down.
+CURVE_POINTS = 25
+#: Where the draws of held-out images begin: beyond those of any training step.
+_HELD_OUT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -106,12 +112,23 @@ class Recipe:
 
 @dataclass
 class Progress:
-    """Where a run stands: handed to ``watch`` after every step."""
+    """Where a run stands: handed to ``watch`` after every step.
+
+    Attributes:
+        step: steps done.
+        loss: mean of the last hundred steps.
+        seconds: wall time of the steps.
+        cpu_seconds: what they took of all cores together.
+        model: the averaged network.
+        curve: (step, loss, held-out loss) now and then, where images were held out.
+    """
 
     step: int
     loss: float
     seconds: float
+    cpu_seconds: float
     model: nn.Module = field(repr=False)
+    curve: list[tuple[int, float, float]] = field(repr=False)
 
 
 def train(
@@ -122,6 +139,9 @@ def train(
     device: torch.device,
     compile_network: bool,
     watch: Callable[[Progress], None],
+    begin: Callable[[int], object] = lambda step: None,
+    start: Start | None = None,
+    held_out: int = 0,
     save_every: float = 180.0,
 ) -> Progress:
     """Train ``entry``'s network; go on from ``state_file`` if a run of the same recipe was stopped there.
@@ -133,21 +153,26 @@ def train(
         device: where to train.
         compile_network: fuse the network with torch.compile; needs a C++ compiler on a CPU.
         watch: called after each step with the averaged network.
-        save_every: seconds between two writes of the state; Ctrl-C writes it too, at the end of the step.
+        begin: called before the first step, with the number of those that were done before.
+        start: what the network begins from; random weights unless given.
+        held_out: so many images, the last ones, are not trained on; the averaged network's loss on them is noted.
+        save_every: seconds between two writes of the state; Ctrl-C and SIGTERM write it too, at the end of the step.
 
     Returns:
         The end of the run, with the averaged network and the mean loss of its last hundred steps.
 
     Raises:
-        BadInput: the state is of another recipe, or corrupt.
+        BadInput: the state is of another recipe, or corrupt; the weights to start from do not fit.
     """
-    run = _Run(entry, images, device)
+    run = _Run(entry, images, device, start, held_out)
     run.load(state_file)
+    begin(run.step)
     forward = torch.compile(run.network) if compile_network else run.network
     saved = time.monotonic()
     with interrupts_deferred("step") as interrupted:
         for batch in run.remaining_batches():
             run.update(forward, batch)
+            run.note_losses()
             watch(run.progress())
             done = run.step == run.recipe.steps
             if done or interrupted() or time.monotonic() - saved > save_every:
@@ -166,16 +191,23 @@ def can_compile(device: torch.device) -> bool:
 class _Run:
     """Network, its average, optimiser and the count of steps done."""
 
-    def __init__(self, entry: Entry, images: Pixels, device: torch.device) -> None:
+    def __init__(
+        self, entry: Entry, images: Pixels, device: torch.device, start: Start | None = None, held_out: int = 0
+    ) -> None:
         self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
         self.degradation: Degradation = build_degradation(entry.degradation, entry.name).to(device)
-        self.seed = training_seed(self.recipe.seed)
+        self.start, self.held_out = start, held_out
+        self.seed = training_seed(self.recipe.seed, stage=start.stage if start else 0)
         torch.manual_seed(self.seed)
-        self.network = build_network(entry.network, entry.name).to(device).to(memory_format=torch.channels_last)
+        network = build_network(entry.network, entry.name)
+        if start:
+            fill(network, start.weights, start.path)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.ema))
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=self.recipe.lr, fused=True)
-        self.images = images
-        self.step, self.seconds, self.losses = 0, 0.0, [math.nan]
+        self.images = replace(images, count=max(0, images.count - held_out))
+        self.step, self.seconds, self.cpu_seconds, self.losses = 0, 0.0, 0.0, [math.nan]
+        self.curve: list[tuple[int, float, float]] = []
 
     def remaining_batches(self) -> Iterator[np.ndarray]:
         """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""
@@ -192,7 +224,7 @@ class _Run:
 
     def update(self, forward: Callable[..., Tensor], batch: np.ndarray) -> None:
         """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), time.process_time()
         self._set_learning_rate()
         rng = image_rng(self.seed, "severity", self.step)
         t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
@@ -213,6 +245,24 @@ class _Run:
         self.losses = [*self.losses[-99:], float(np.mean(losses))]
         self.step += 1
         self.seconds += time.monotonic() - started
+        self.cpu_seconds += time.process_time() - cpu_started
+
+    def note_losses(self) -> None:
+        """Add a point to the curve, if it is time for one."""
+        due = self.step % max(1, self.recipe.steps // CURVE_POINTS) == 0 or self.step == self.recipe.steps
+        if self.held_out and due:
+            self.curve.append((self.step, float(np.nanmean(self.losses)), self.held_out_loss()))
+
+    @torch.no_grad()
+    def held_out_loss(self) -> float:
+        """Eq. 1 of the averaged network on the held-out images: each at one severity, with the same draws each time."""
+        network, size, total = self.average.module.eval(), self.recipe.batch_size, 0.0
+        for first in range(0, self.held_out, size):
+            batch = np.arange(first, min(first + size, self.held_out))
+            t = torch.from_numpy(batch % self.degradation.timesteps).to(self.device)
+            positions = range(_HELD_OUT + first, _HELD_OUT + first + len(batch))
+            total += len(batch) * self._loss(network, self.images.count + batch, t, positions).item()
+        return total / self.held_out
 
     def _loss(self, forward: Callable[..., Tensor], batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
         """Eq. 1 on one batch."""
@@ -237,7 +287,8 @@ class _Run:
         self.average.update_parameters(self.network)
 
     def progress(self) -> Progress:
-        return Progress(self.step, float(np.nanmean(self.losses)), self.seconds, self.average.module)
+        loss = float(np.nanmean(self.losses))
+        return Progress(self.step, loss, self.seconds, self.cpu_seconds, self.average.module, self.curve)
 
     def save(self, path: Path) -> None:
         """Everything a resumed run needs, written atomically."""
@@ -248,9 +299,11 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "losses": self.losses,
+            "curve": self.curve,
         }
-        write_atomically(path, lambda temporary: torch.save(state, temporary))
+        write_state(state, path)
 
     def load(self, path: Path) -> None:
         """Take up the state at ``path``, if there is one."""
@@ -269,11 +322,15 @@ class _Run:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        # States of earlier versions have neither.
+        self.cpu_seconds, self.curve = state.get("cpu_seconds", 0.0), state.get("curve", [])
 
     def _identity(self) -> dict[str, Any]:
         entry = self.entry
         recipe = {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
-        return {**recipe, "data": self.data}
+        origin = {"start": self.start.sha256} if self.start else {}
+        held_out = {"held_out": self.held_out} if self.held_out else {}
+        return {**recipe, "data": self.data, **origin, **held_out}
 
     def _set_learning_rate(self) -> None:
         if self.recipe.schedule == "constant":

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.files import write_atomically
@@ -147,7 +147,8 @@ def _save(reference: TrainingFeatures, path: Path) -> None:
         "features_sha256": reference.features_sha256,
         "count": str(reference.seen.count),
     }
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=facts))
+    content = to_bytes(tensors, metadata=facts)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
 
 
 def _load(path: Path) -> TrainingFeatures:

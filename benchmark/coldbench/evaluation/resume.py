@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from coldbench.core.errors import BadInput
-from coldbench.core.files import write_atomically
+from coldbench.core.weights import write_state
 from coldbench.evaluation.scores import Outcome, Scores
 
 #: Saving may take this part of the time.
@@ -71,8 +71,4 @@ class Keeper:
         self._write({"outcome": outcome.state_dict()})
 
     def _write(self, state: Mapping[str, Any]) -> None:
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as stream:  # given a path, torch hides what the system says of a full disk
-                torch.save({"identity": dict(self.identity), **state}, stream)
-
-        write_atomically(self.path, write)
+        write_state({"identity": dict(self.identity), **state}, self.path)
