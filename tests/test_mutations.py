@@ -88,7 +88,8 @@ MUTATIONS = [
     Mutation(
         "images drawn by their place in the batch", "diffusion/degradations/inpaint.py",
         "for i in indices", "for i in range(len(indices))",
-        ("pytest", "-q", "tests/evaluation/test_restoration.py::test_batch_size_changes_no_result[mnist-inpaint-3]"), "failed",
+        ("pytest", "-q", "tests/evaluation/test_restoration.py::test_batch_size_changes_no_result[mnist-inpaint-3]"),
+        "failed",
     ),
 ]  # fmt: skip
 
