@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from coldbench.records.formats import ABSENT, RECORDS, print_frame, print_number, render, table_notes
+from coldbench.records.formats import ABSENT, BIASED, RECORDS, print_frame, print_number, render, table_notes
 from coldbench.records.record import Difference, Record
 
 #: With fewer images than this, a verdict is an indication.
@@ -72,7 +72,7 @@ def _notes(records: Sequence[Record], pairs: Sequence[tuple[Record, Difference]]
     if paired:
         notes.append("a paired difference can exclude zero although the two intervals overlap: what both share cancels")
     if any(record.metric.features for record in shown):
-        notes.append("a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are")
+        notes.append(BIASED)
     notes += dict.fromkeys(record.warning for record in shown if record.warning)
     if any(each.interval is None for _, each in pairs):
         notes.append("too few images for an interval")

@@ -15,10 +15,9 @@ from coldbench.records.record import Record, as_row, to_json
 RECORDS = ("json", "csv")
 ABSENT = "-"
 #: What stands behind a number's sign of plus or minus.
-INTERVALS = (
-    "± half of the 95 % interval, by a delete-a-group jackknife; it is that of the number as defined, of so many "
-    "images: a Frechet distance is biased upwards, the more the fewer they are"
-)
+INTERVALS = "± half of the 95 % interval, by a delete-a-group jackknife"
+#: What an interval of a distance of distributions does not say.
+BIASED = "a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are"
 
 
 def render(records: Sequence[Record], style: str, *, intervals: bool = False) -> str:
@@ -91,7 +90,9 @@ def _published(record: Record, source: str) -> str:
 def _render_table(records: Sequence[Record], style: str, intervals: bool) -> str:
     where = records[0].where
     title = f"Table {where.table}: {where.caption}" if where.caption else where.table
-    notes = table_notes(records) + ([INTERVALS] if intervals else [])
+    notes = table_notes(records)
+    if intervals:
+        notes += [INTERVALS, *([BIASED] if any(record.metric.features for record in records) else [])]
     return print_frame(to_frame(records, intervals=intervals), title, notes, style)
 
 
@@ -148,10 +149,20 @@ def _measurement(record: Record, records: Sequence[Record]) -> str:
     identity, conditions = record.identity, record.conditions
     images = f"generated images against the {identity.data}" if identity.start else f"images of {identity.data}"
     changes = f", {_settings(record)}" if record.changes else ""
+    if record.request.get("command") != "run":  # no table says what was undone
+        changes = f", {_degradation(record)}"
     return (
         f"{identity.images} {images}, seed {identity.seed}, protocol {identity.protocol}{changes}, "
         f"{identity.checkpoint}{_short_hash(record, records)}, {conditions.dtype} on {conditions.device}"
     )
+
+
+def _degradation(record: Record) -> str:
+    """The degradation with all of its settings, and the transform of the images if it is not the usual one."""
+    settings = dict(record.identity.degradation)
+    name, listed = settings.pop("name"), ", ".join(f"{key} {value}" for key, value in settings.items())
+    transform = record.identity.transform
+    return f"{name} ({listed})" + ("" if transform == "native" else f", transform {transform}")
 
 
 def _settings(record: Record) -> str:

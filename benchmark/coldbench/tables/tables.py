@@ -15,6 +15,7 @@ published = { sampled = { PSNR = "27.31" } }
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,8 @@ class Row:
     @property
     def stem(self) -> str:
         """Of the names of its files."""
-        return f"table-{self.table}-{self.name}"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-")
+        return f"table-{self.table}" if self.table.endswith(name) else f"table-{self.table}-{name}"
 
 
 @dataclass(frozen=True)
