@@ -1,9 +1,10 @@
-"""What somebody outside of coldbench brings: a restorer, a degradation, images and features of their own.
+"""What somebody outside of coldbench brings: one of everything that has a name, importing from ``coldbench`` alone.
 
 From this file's folder:
 
     coldbench evaluate example_plugin:sharpen --degradation example_plugin:Fade --set timesteps=5 \
-        --data example_plugin:checkers --features example_plugin:mean_colours
+        --data example_plugin:checkers --features example_plugin:mean_colours --metrics RMSE,FID,example_plugin:MAE
+    coldbench run --table example_table.toml
 """
 
 from __future__ import annotations
@@ -13,15 +14,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coldbench.data.sources import ImageSource, array_source
-from coldbench.diffusion.degradations.base import Degradation
-from coldbench.metrics.features import FeatureSpace
+from coldbench import (
+    Dataset,
+    Degradation,
+    FeatureSpace,
+    ImageSource,
+    Restore,
+    Sampler,
+    array_source,
+    mean_over_images,
+)
 
 
 class Fade(Degradation):
-    """D(x, s) = (1 - s / 2T) x: contrast fades to a half."""
+    """D(x, s) = (1 - s / 2T) x: contrast fades to a half.
+
+    Args:
+        timesteps: T.
+        image_size: S, in pixels.
+    """
 
     def __init__(self, *, timesteps: int, image_size: int = 24) -> None:
         super().__init__(timesteps=timesteps, image_size=image_size)
@@ -36,11 +49,61 @@ def sharpen(x: Tensor, s: int) -> Tensor:
     return x / (1 - s / 10)
 
 
+class Gain(nn.Module):
+    """R(x, s) with one parameter: everything ``gain`` times as bright."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.tensor(gain))
+
+    def forward(self, x: Tensor, s: int) -> Tensor:
+        return self.gain * x
+
+
+half_more, a_fifth_more = Gain(1.5), Gain(1.2)
+
+
+class Pointwise(nn.Module):
+    """A network: one linear map of each pixel's channels.
+
+    Args:
+        channels: C of the images.
+    """
+
+    def __init__(self, *, channels: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.mix(x)
+
+
 def checkers(root: Path, *, train: bool = False) -> ImageSource:
     """Forty checkerboards, each of its own colour."""
     colours = np.random.default_rng(int(train)).integers(0, 256, (40, 1, 1, 3), dtype=np.uint8)
     board = (np.indices((24, 24)).sum(axis=0) // 4 % 2)[None, :, :, None].astype(np.uint8)
     return array_source("checkers", board * colours)
+
+
+#: The same as a data set, with a title and a feature space of its own.
+CHECKERS = Dataset("Checkerboards", checkers, features=("example_plugin:mean_colours",))
+
+
+def halfway(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, noise: object) -> Tensor:
+    """A sampler: half of the way from x_T to R(x_T, T)."""
+    return (x_T + restore(x_T, degradation.timesteps)) / 2
+
+
+#: The same with what coldbench cannot know of a plain function.
+HALFWAY = Sampler(halfway)
+
+
+def _absolute_error(prediction: Tensor, target: Tensor) -> Tensor:
+    return (prediction.double() - target.double()).abs().mean(dim=(1, 2, 3))
+
+
+#: A metric.
+MAE = mean_over_images("MAE", _absolute_error, better="lower")
 
 
 def mean_colours(device: torch.device) -> FeatureSpace:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from coldbench.data.sources import ImageSource, array_source
     from coldbench.diffusion.degradations.base import Degradation
     from coldbench.diffusion.samplers import Sampler
-    from coldbench.diffusion.sampling import sample
+    from coldbench.diffusion.sampling import Restore, sample
     from coldbench.metrics.features import FeatureSpace
     from coldbench.metrics.metric import Metric, mean_over_images
     from coldbench.records.record import Record
@@ -47,6 +47,7 @@ _PUBLIC = {
     "ImageSource": "coldbench.data.sources:ImageSource",
     "Metric": "coldbench.metrics.metric:Metric",
     "Record": "coldbench.records.record:Record",
+    "Restore": "coldbench.diffusion.sampling:Restore",
     "Sampler": "coldbench.diffusion.samplers:Sampler",
     "array_source": "coldbench.data.sources:array_source",
     "mean_over_images": "coldbench.metrics.metric:mean_over_images",
@@ -59,6 +60,7 @@ __all__ = [
     "ImageSource",
     "Metric",
     "Record",
+    "Restore",
     "Sampler",
     "array_source",
     "build_degradation",

@@ -3,8 +3,8 @@
     import coldbench
 
     records = coldbench.run_table("3", images=1000)
-    frame = coldbench.evaluate("mnist-superres", images=1000)
-    frame = coldbench.evaluate(my_network, degradation=my_blur, images=my_images, channels=3)
+    frame = coldbench.evaluate("mnist-superres", count=1000)
+    frame = coldbench.evaluate(my_network, degradation=my_blur, images=my_images)
 
 Any callable R(x, s) can be evaluated: ``x`` float32 (B, C, S, S) in [-1, 1] with s degradations applied, s = 1..T;
 it returns the estimate of the clean images, of the same shape. All functions that measure take the options of
@@ -27,11 +27,12 @@ from coldbench.commands import evaluate as evaluate_command
 from coldbench.commands import run as run_command
 from coldbench.commands.evaluate import METHODS, METRICS, degradation_settings, measure_given
 from coldbench.commands.plan import Given
+from coldbench.commands.recording import check_measured
 from coldbench.commands.request import DEFAULTS, Request
 from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import home
-from coldbench.data.datasets import open_source
+from coldbench.data.datasets import DATASETS, dataset_title, find_dataset, open_source
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion import building, checkpoints
 from coldbench.diffusion.catalog import Entry, find_entry
@@ -114,7 +115,11 @@ def open_images(spec: str, *, data_root: Path | None = None, train: bool = False
 
 
 def run_table(
-    table: str | int | Path, *, rows: Sequence[str] = (), output: Path | str = run_command.OUTPUT, **options: Any
+    table: str | int | Path,
+    *,
+    rows: str | Sequence[str] = (),
+    output: Path | str = run_command.OUTPUT,
+    **options: Any,
 ) -> list[Record]:
     """``coldbench run``: measure a table of the paper, ``all`` of them, or those of a .toml file.
 
@@ -130,7 +135,7 @@ def run_table(
     Raises:
         BadInput, Missing, CheckFailed: see ``coldbench run --help``.
     """
-    return run_command.run_table(str(table), _request(options), rows=tuple(rows), output=Path(output))
+    return run_command.run_table(str(table), _request(options), rows=_listed(rows), output=Path(output))
 
 
 def evaluate(
@@ -139,8 +144,9 @@ def evaluate(
     images: ImageSource | str | None = None,
     *,
     count: int | None = None,
-    features: Sequence[str | FeatureSpace] = DEFAULTS.features,
-    metrics: Sequence[str | Metric] = METRICS,
+    features: str | FeatureSpace | Sequence[str | FeatureSpace] = DEFAULTS.features,
+    metrics: str | Metric | Sequence[str | Metric] = METRICS,
+    output: Path | str | None = None,
     **options: Any,
 ) -> pd.DataFrame:
     """Degrade images, restore them, and score what comes back.
@@ -148,29 +154,66 @@ def evaluate(
     Args:
         restore: R(x, s), any callable; a name as in ``coldbench evaluate``; None if only ``degraded`` is asked for. A
             module is put on the device and into eval mode.
-        degradation: D, or its name; a model's own unless given.
+        degradation: D, or its name, whose settings ``settings`` gives; a model's own unless given.
         images: what to restore, or its name; a model's data set unless given.
         count: only the first N; all unless given.
         features: feature spaces, or their names; see ``Request``.
         metrics: metrics, or their names.
+        output: the folder that receives record, table and picture; nothing is written unless given. Only what is given
+            by name alone can be measured again by ``coldbench check``.
         options: the other options of ``Request``.
 
     Returns:
         One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (None where N is too small for
         one), its ``deviation`` from another implementation's and a ``warning`` where something speaks against trusting
-        it, with N, seed, protocol and everything else that identifies the number.
+        it, with N, seed, protocol and everything else that identifies the number. What could not be measured has the
+        ``status`` ``missing``, no value, and a ``reason``.
 
     Raises:
         BadInput: methods, images or settings that do not fit, or an R that returns something else than images.
-        Missing: data, a device or a feature space that is absent.
+        Missing: data, a device or a feature space that is absent, or nothing could be measured.
         CheckFailed: a metric is not what its reference says.
     """
-    names = tuple(name for name in features if isinstance(name, str))
-    request = _request({**options, "images": count, "features": names or DEFAULTS.features})
-    row, given = _row_and_given(restore, degradation, images, request)
-    given = replace(given, metrics=_metrics(metrics), features=_spaces(features))
-    measured = measure_given(row, request, given)
-    return pd.DataFrame([as_row(record) for record in measured.records if record.measured])
+    spaces, wanted = _listed(features), _listed(metrics)
+    options = {"dtype": _dtype(restore), **options, "images": count}
+    if all(isinstance(each, str) for each in (*spaces, *wanted)):
+        request, given = _request({**options, "features": spaces, "metrics": wanted}), Given()
+    else:
+        names = [each for each in spaces if isinstance(each, str)]
+        request = _request({**options, "features": names or DEFAULTS.features})
+        given = Given(features=_spaces(spaces), metrics=_metrics(wanted))
+    if isinstance(images, str):
+        request = replace(request, data=images)
+    folder = None if output is None else Path(output)
+    objects_given = isinstance(images, ImageSource) or isinstance(degradation, Degradation) or given != Given()
+    if folder is not None and isinstance(restore, str) and not objects_given:
+        own = None if isinstance(degradation, Degradation) else degradation
+        return _frame(evaluate_command.evaluate(restore, request, degradation=own, output=folder))
+    row, objects = _row_and_given(restore, degradation, images, request)
+    given = replace(objects, features=given.features, metrics=given.metrics)
+    return _frame(measure_given(row, request, given, folder).records)
+
+
+def _frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One line a record.
+
+    Raises:
+        Missing: none of them was measured.
+    """
+    check_measured(records)
+    return pd.DataFrame([as_row(record) for record in records])
+
+
+def _listed(given: Any) -> tuple[Any, ...]:
+    """One thing, or several, as a tuple: a plain string is one name."""
+    return (given,) if isinstance(given, str | FeatureSpace | Metric) else tuple(given)
+
+
+def _dtype(restore: object) -> str:
+    """The arithmetic of what ``load_model`` gave; that of everything else is not coldbench's to choose."""
+    if isinstance(restore, checkpoints.Restorer):
+        return str(restore.dtype).removeprefix("torch.")
+    return DEFAULTS.dtype
 
 
 def _row_and_given(
@@ -180,36 +223,45 @@ def _row_and_given(
     request: Request,
 ) -> tuple[Row, Given]:
     """The row that names and objects make, and the objects."""
-    by_name = isinstance(restore, str)
-    if not by_name and (degradation is None or images is None):
+    own = degradation if isinstance(degradation, Degradation) else None
+    source = images if isinstance(images, ImageSource) else None
+    settings = degradation_settings(degradation) if isinstance(degradation, str) else None
+    settings = own.settings if own is not None else settings
+    if isinstance(restore, str):
+        named = request if source is None else replace(request, data=source.name)
+        row = evaluate_command.evaluated_row(restore, settings, named)
+        return row, Given(degradation=own, source=source)
+    if settings is None or images is None:
         raise BadInput("a restorer of your own needs a degradation and images")
-    if isinstance(images, str):
-        request = replace(request, data=images)
-    own = build_degradation(degradation) if isinstance(degradation, str) and not by_name else degradation
-    if by_name:
-        name = degradation if isinstance(degradation, str) else None
-        row = evaluate_command.evaluated_row(str(restore), name, replace(request, data=request.data or _name(images)))
-    else:
-        row = Row(
-            table="python",
-            caption="",
-            name=type(restore).__name__ if restore is not None else "degraded",
-            title=_name(images) or "",
-            dataset=_name(images) or "",
-            checkpoint=getattr(restore, "__qualname__", type(restore).__name__),
-            methods=request.methods or METHODS,
-            metrics=METRICS,
-        )
-    given = Given(
-        restore=None if isinstance(restore, str) else restore,
-        degradation=own if isinstance(own, Degradation) else None,
-        source=open_images(images, data_root=request.root) if isinstance(images, str) else images,
+    row = Row(
+        table="python",
+        caption="",
+        name="degraded" if restore is None else _called(restore),
+        title=_title(images),
+        dataset=_dataset(images),
+        checkpoint="" if restore is None else _called(restore),
+        methods=request.methods or (METHODS if restore is not None else METHODS[:1]),
+        metrics=METRICS,
+        degradation=settings,
     )
-    return row, given
+    return row, Given(restore=restore, degradation=own, source=source)
 
 
-def _name(images: ImageSource | str | None) -> str | None:
-    return images.name if isinstance(images, ImageSource) else images
+def _called(restore: Restore) -> str:
+    """What records call a restorer: the name of the function, or of the object's class."""
+    return str(getattr(restore, "__qualname__", type(restore).__name__))
+
+
+def _title(images: ImageSource | str) -> str:
+    return dataset_title(images) if isinstance(images, str) else images.name
+
+
+def _dataset(images: ImageSource | str) -> str:
+    """The data set, whose own feature spaces ``auto`` takes; images of no data set have none."""
+    if isinstance(images, str):
+        return images
+    titles = {find_dataset(name).title: name for name in DATASETS}
+    return titles.get(images.name, "")
 
 
 def _metrics(metrics: Sequence[str | Metric]) -> list[Metric]:
@@ -217,7 +269,11 @@ def _metrics(metrics: Sequence[str | Metric]) -> list[Metric]:
 
 
 def _spaces(features: Sequence[str | FeatureSpace]) -> list[FeatureSpace] | None:
-    """The spaces themselves, where any were given."""
+    """The spaces themselves, where any were given.
+
+    Raises:
+        BadInput: names are among them.
+    """
     spaces = [each for each in features if isinstance(each, FeatureSpace)]
     if spaces and len(spaces) < len(features):
         raise BadInput("give either names of feature spaces or feature spaces, not both")
@@ -227,7 +283,7 @@ def _spaces(features: Sequence[str | FeatureSpace]) -> list[FeatureSpace] | None
 def compare(
     names: Sequence[str],
     *,
-    models: Sequence[str] = (),
+    models: str | Sequence[str] = (),
     degradation: str | None = None,
     output: Path | str = compare_command.OUTPUT,
     **options: Any,
@@ -246,7 +302,7 @@ def compare(
         BadInput, Missing, CheckFailed: see ``coldbench compare --help``.
     """
     return compare_command.compare(
-        names, _request(options), models=tuple(models), degradation=degradation, output=Path(output)
+        names, _request(options), models=_listed(models), degradation=degradation, output=Path(output)
     )
 
 

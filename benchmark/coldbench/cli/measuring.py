@@ -113,7 +113,7 @@ def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool
 )
 @options.degradation
 @options.methods("sampled, for restorers")
-@options.images("1000")
+@options.images("1000, or all there are")
 @options.identity
 @options.conditions
 @options.style

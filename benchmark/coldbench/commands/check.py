@@ -151,7 +151,16 @@ def _load(path: Path, request: Request) -> list[Record]:
     """The records of a file, or those of some metrics."""
     wanted = {name.lower() for name in request.metrics}
     records = stored.load(path)
-    return [record for record in records if not wanted or record.metric.name.lower() in wanted]
+    return [
+        record
+        for record in records
+        if not wanted or wanted & {record.metric.name.lower(), _asked(record, "metric").lower()}
+    ]
+
+
+def _asked(record: Record, what: str) -> str:
+    """The name by which its ``metric`` or ``features`` were asked for; that of one's own is ``module:attribute``."""
+    return str(record.request.get(what, record.metric.name if what == "metric" else record.metric.features))
 
 
 #: A row, how to measure it, and the records that it is to be held against.
@@ -183,8 +192,8 @@ def _job(then: list[Record], request: Request) -> Job:
         request,
         images=first.identity.images,
         methods=methods,
-        metrics=tuple(dict.fromkeys(record.metric.name for record in then)),
-        features=tuple(dict.fromkeys(record.metric.features for record in then if record.metric.features)) or ("none",),
+        metrics=tuple(dict.fromkeys(_asked(record, "metric") for record in then)),
+        features=tuple(filter(None, dict.fromkeys(_asked(record, "features") for record in then))) or ("none",),
         data=data,
         transform=first.request.get("transform"),
         settings=first.request.get("settings", {}),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coldbench.commands.evaluate import METRICS, evaluated_row, slug
 from coldbench.commands.output import save_comparison
-from coldbench.commands.plan import NO_FEATURES, plan
+from coldbench.commands.plan import NO_FEATURES, available, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
@@ -76,9 +76,10 @@ def compare(
     """
     if len(set(names)) < len(names) or len(names) < 2:
         raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
-    request = request if request.images is not None else dataclasses.replace(request, images=IMAGES)
     stem = "-vs-".join(map(slug, names))
     rows = compared_rows(names, request, models, degradation, stem)
+    if request.images is None:
+        request = dataclasses.replace(request, images=_default_images(rows, request))
     with claimed(output, fresh=request.fresh) as claim:
         sides = _sides(names, rows, request, claim)
         records = with_differences([sides[name] for name in names])
@@ -102,6 +103,12 @@ def compared_rows(
     checkpoints = _models(models, tuple(kinds), degradation, request)
     rows = {kind: _row(checkpoints[kind], methods, degradation, request, table) for kind, methods in kinds.items()}
     return {name: rows[kind] for kind, methods in kinds.items() for name in methods}
+
+
+def _default_images(rows: Mapping[str, Row], request: Request) -> int:
+    """``IMAGES``, or as many as there are."""
+    there = [available(row, request, request.store()) for row in rows.values()]
+    return min(IMAGES, *(count for count in there if count is not None), IMAGES)
 
 
 def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:

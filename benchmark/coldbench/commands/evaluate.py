@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.commands.output import save_row
-from coldbench.commands.plan import Given, plan
+from coldbench.commands.plan import Given, Plan, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, Missing
 from coldbench.core.registry import did_you_mean
 from coldbench.data.datasets import dataset_title
 from coldbench.diffusion.catalog import find_entry, load_entries
@@ -40,18 +40,31 @@ def evaluate(restorer: str, request: Request, *, degradation: str | None = None,
         BadInput, Missing: as ``coldbench evaluate --help`` says; and where nothing says what to restore.
     """
     row = evaluated_row(restorer, degradation, request)
-    prepared = plan(row, request, request.store())
+    prepared = _planned(row, request, Given())
     with claimed(output, fresh=request.fresh) as claim:
         measured = measure_plan(prepared, claim, {"command": "evaluate", "table": None}, restorer)
         save_row(measured.records, measured.gallery, output, row, [row])
     return measured.records
 
 
-def evaluated_row(restorer: str, degradation: str | None, request: Request, table: str = "") -> Row:
+def _planned(row: Row, request: Request, given: Given) -> Plan:
+    """A plan in which nothing that was asked for is missing: a table of one row has no other rows to show.
+
+    Raises:
+        BadInput, Missing: see ``evaluate``.
+    """
+    prepared = plan(row, request, request.store(), given=given)
+    for reason in prepared.missing.values():
+        raise Missing(reason)
+    return prepared
+
+
+def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, request: Request, table: str = "") -> Row:
     """The row that a restorer makes.
 
     Args:
-        restorer, degradation: see ``evaluate``.
+        restorer: see ``evaluate``.
+        degradation: see ``evaluate``; or its settings.
         request: how to measure.
         table: its name; one made of the restorer's unless given.
 
@@ -73,7 +86,7 @@ def evaluated_row(restorer: str, degradation: str | None, request: Request, tabl
         checkpoint=restorer,
         methods=request.methods or METHODS,
         metrics=METRICS,
-        degradation=None if degradation is None else degradation_settings(degradation),
+        degradation=degradation_settings(degradation) if isinstance(degradation, str) else degradation,
     )
 
 
@@ -96,8 +109,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
 
 
-def measure_given(row: Row, request: Request, given: Given) -> Measurement:
-    """Measure objects from Python; no command has these numbers again."""
-    return measure_plan(
-        plan(row, request, request.store(), given=given), None, {"command": "python", "table": None}, row.name
-    )
+def measure_given(row: Row, request: Request, given: Given, output: Path | None = None) -> Measurement:
+    """Measure objects from Python; no command has these numbers again.
+
+    Args:
+        row, request, given: see ``coldbench.commands.plan.plan``.
+        output: the folder for record, table and picture; nothing is written unless given.
+    """
+    prepared, command = _planned(row, request, given), {"command": "python", "table": None}
+    if output is None:
+        return measure_plan(prepared, None, command, row.name)
+    with claimed(output, fresh=request.fresh):
+        measured = measure_plan(prepared, None, command, row.name)
+        save_row(measured.records, measured.gallery, output, row, [row])
+        return measured

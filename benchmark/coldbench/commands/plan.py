@@ -18,13 +18,13 @@ from coldbench.core.devices import choose_device, device_name
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.provenance import code_digest, versions
 from coldbench.data.cache import ImageStore
-from coldbench.data.datasets import DATASETS, find_dataset
+from coldbench.data.datasets import dataset_features
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion.building import build_degradation, complete
 from coldbench.diffusion.catalog import Entry, intended_degradation, load_entries
-from coldbench.diffusion.checkpoints import load_restorer
+from coldbench.diffusion.checkpoints import Restorer, load_restorer
 from coldbench.diffusion.degradations.base import Degradation
-from coldbench.diffusion.registries import RESTORERS
+from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS
 from coldbench.diffusion.sampling import Restore
 from coldbench.evaluation.generation import PAPER_IMAGES, Generation, check_generation, generate
 from coldbench.evaluation.loop import check_count
@@ -33,7 +33,7 @@ from coldbench.evaluation.reference_statistics import training_features, trainin
 from coldbench.evaluation.restoration import Task, check, measure
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome
-from coldbench.metrics.features import FID_FEATURES, FeatureSpace, absence, feature_spaces
+from coldbench.metrics.features import FID_FEATURES, FeatureSpace, absence, feature_spaces, load_feature_space
 from coldbench.metrics.metric import Metric, find_metrics
 from coldbench.tables.tables import Row
 
@@ -72,6 +72,7 @@ class Plan:
         networked: of these, those in which the network has a part.
         metrics: all that were asked for.
         features: the feature spaces.
+        asked: metric or feature space -> the name by which it was asked for, e.g. ``module:attribute``.
         measure: runs it; None if there is nothing to run. Takes what ``evaluation.restoration.measure`` takes beside
             its task.
         images: N.
@@ -88,6 +89,7 @@ class Plan:
     networked: tuple[str, ...] = ()
     metrics: Sequence[Metric] = ()
     features: Sequence[FeatureSpace] = ()
+    asked: Mapping[str, str] = field(default_factory=dict)
     measure: Callable[[Callable[[int], object], Keeper | None], Outcome] | None = None
     images: int | None = None
     transform: str = "native"
@@ -149,6 +151,18 @@ def plan(row: Row, request: Request, store: ImageStore, *, tabled: bool = False,
     return _generation(draft, store) if draft.start else _restoration(draft, store)
 
 
+def available(row: Row, request: Request, store: ImageStore) -> int | None:
+    """How many images a row can measure; None where it generates them.
+
+    Raises:
+        BadInput, Missing: see ``plan``.
+    """
+    draft = _draft(row, request, Given())
+    if draft.start:
+        return None
+    return store.source(request.data or row.dataset).count - draft.protocol.skipped
+
+
 @dataclass(frozen=True)
 class _Draft:
     """A row and a request with their names looked up.
@@ -181,7 +195,7 @@ class _Draft:
     @property
     def settings(self) -> dict[str, Any]:
         """Of the degradation, as it is measured."""
-        return {**self.base, **self.protocol.settings, **self.request.settings}
+        return {**self.base, **self.changes}
 
     @property
     def transform(self) -> str:
@@ -194,10 +208,23 @@ class _Draft:
         """The data set that feature spaces and training images are those of."""
         return self.entry.dataset if self.entry else self.row.dataset
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What the protocol and the request change of the settings."""
+        return {**self.protocol.settings, **self.request.settings}
+
     def build(self) -> Degradation:
-        """D, on the device."""
-        if self.given.degradation is not None:
-            return self.given.degradation.to(self.device)
+        """D, on the device.
+
+        Raises:
+            BadInput: settings are changed that a degradation made by the user does not tell of.
+        """
+        given = self.given.degradation
+        if given is not None and not self.changes:
+            return given.to(self.device)
+        name = str(self.base.get("name"))
+        if given is not None and ":" not in name and name not in DEGRADATIONS:
+            raise BadInput(f"settings change a degradation that is known by name; {name} was given as it is")
         return build_degradation(self.settings).to(self.device)
 
 
@@ -233,9 +260,8 @@ def _unlike_its_table(draft: _Draft) -> str:
     if draft.entry is None or draft.row.degradation is not None:
         return ""
     name = draft.entry.name
-    changes = {**draft.protocol.settings, **draft.request.settings}
-    wanted = complete({**intended_degradation(name), **changes})
-    found = complete({**draft.entry.degradation, **changes})
+    wanted = complete({**intended_degradation(name), **draft.changes})
+    found = complete({**draft.entry.degradation, **draft.changes})
     if wanted == found:
         return ""
     differences = [
@@ -255,8 +281,8 @@ def _nothing(draft: _Draft, reason: str) -> Plan:
 
 
 def _plan(draft: _Draft, **facts: Any) -> Plan:
-    degradation = draft.given.degradation
-    settings = degradation.settings if degradation is not None else complete(draft.settings)
+    as_given = draft.given.degradation is not None and not draft.changes
+    settings = dict(draft.base) if as_given else complete(draft.settings)
     common = {
         "row": draft.row,
         "request": draft.request,
@@ -264,9 +290,27 @@ def _plan(draft: _Draft, **facts: Any) -> Plan:
         "transform": draft.transform,
         "degradation": settings,
         "start": draft.start,
+        "asked": _asked(draft),
         "device": draft.device,
     }
     return Plan(**{**common, **facts})
+
+
+def _asked(draft: _Draft) -> dict[str, str]:
+    """Metric or feature space -> the name by which it was asked for, where that is another one."""
+    if draft.given.metrics is not None or draft.given.features is not None:
+        return {}
+    asked = {find_metrics([name])[0].name: name for name in draft.request.metrics or draft.row.metrics}
+    if any(metric.reads == "features" for metric in draft.metrics):
+        asked |= {load_feature_space(name, draft.device).name: name for name in _names_of_spaces(draft)}
+    return {name: spec for name, spec in asked.items() if name != spec}
+
+
+def _names_of_spaces(draft: _Draft) -> list[str]:
+    """By which the feature spaces at hand are asked for."""
+    words = {"auto": dataset_features(draft.dataset), "none": ()}
+    names = [each for name in draft.request.features for each in words.get(name, (name,))]
+    return [name for name in names if not absence(name, draft.device)]
 
 
 def _restoration(draft: _Draft, store: ImageStore) -> Plan:
@@ -414,14 +458,18 @@ def _metrics(draft: _Draft, image_size: int) -> tuple[list[Metric], list[Feature
     absent: dict[tuple[str, str], str] = {}
     usable: list[Metric] = []
     spaces = _spaces(draft, image_size)
+    left_out = _left_out(draft, image_size)
     for metric in draft.metrics:
         reason = _unusable(metric, generates=bool(draft.start))
         if reason:
             absent[metric.name, FID_FEATURES if metric.reads == "features" else ""] = reason
             continue
         usable.append(metric)
-        if metric.reads == "features" and FID_FEATURES not in [space.name for space in spaces]:
+        if metric.reads == "pairs":
+            continue
+        if FID_FEATURES not in [space.name for space in spaces]:
             absent[metric.name, FID_FEATURES] = _no_fid(draft)
+        absent |= {(metric.name, name): reason for name, reason in left_out.items()}
     return usable, spaces, absent
 
 
@@ -442,10 +490,24 @@ def _spaces(draft: _Draft, image_size: int) -> list[FeatureSpace]:
     if draft.given.features is not None:
         return list(draft.given.features)
     names = draft.request.features
-    own = find_dataset(draft.dataset).features if draft.dataset in DATASETS else ()
-    spaces = feature_spaces(names, draft.device, auto=own)
+    spaces = feature_spaces(names, draft.device, auto=dataset_features(draft.dataset))
     fitting = [space for space in spaces if space.image_size in (None, image_size)]
     return fitting if names == ("auto",) else spaces
+
+
+def _left_out(draft: _Draft, image_size: int) -> dict[str, str]:
+    """The data set's own feature spaces that ``auto`` cannot use, and why."""
+    if draft.given.features is not None or draft.request.features != ("auto",):
+        return {}
+    left_out = {}
+    for name in dataset_features(draft.dataset):
+        reason = absence(name, draft.device)
+        takes = None if reason else load_feature_space(name, draft.device).image_size
+        if takes not in (None, image_size):
+            reason = f"{name} takes images of {takes} pixels, not {image_size}"
+        if reason:
+            left_out[name] = reason
+    return left_out
 
 
 def _no_fid(draft: _Draft) -> str:
@@ -461,11 +523,10 @@ def _restorer(draft: _Draft, networked: Sequence[str]) -> tuple[Restore | None, 
     """R and its hash, if these methods need one; and why they cannot be measured, if it is not there."""
     if not networked:
         return None, None, {}
-    if draft.given.restore is not None:
-        return _ready(draft.given.restore, draft.device), parameters_sha256(draft.given.restore), {}
-    if draft.entry is None:
-        restore = find_restorer(draft.row.checkpoint)
-        if draft.request.dtype != "float32":
+    if draft.given.restore is not None or draft.entry is None:
+        restore = find_restorer(draft.row.checkpoint) if draft.given.restore is None else draft.given.restore
+        _check_restorer(restore, draft.row.checkpoint)
+        if draft.request.dtype != "float32" and not isinstance(restore, Restorer):
             raise BadInput(f"--dtype is that of a registered model's network; {draft.row.checkpoint} has its own")
         return _ready(restore, draft.device), parameters_sha256(restore), {}
     try:
@@ -482,12 +543,16 @@ def find_restorer(name: str) -> Restore:
     Raises:
         BadInput: there is none, or it is no callable R(x, s).
     """
-    restore: Any = RESTORERS[name]
+    restore: Restore = RESTORERS[name]
+    _check_restorer(restore, name)
+    return restore
+
+
+def _check_restorer(restore: object, name: str) -> None:
     if inspect.isclass(restore):
         raise BadInput(f"restorer '{name}' is a class: name an instance of it, or a function R(x, s)")
     if not callable(restore):
         raise BadInput(f"restorer '{name}' is {type(restore).__name__}, not a callable R(x, s)")
-    return restore
 
 
 def _ready(restore: Restore, device: torch.device) -> Restore:
@@ -504,5 +569,5 @@ def parameters_sha256(restore: object) -> str | None:
     digest = hashlib.sha256()
     for name, tensor in sorted(restore.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ def request_of(plan: Plan, command: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def check_measured(records: list[Record]) -> None:
+def check_measured(records: Sequence[Record]) -> None:
     """Whether anything was measured at all.
 
     Raises:
@@ -153,7 +153,11 @@ def _record(
         conditions=_conditions(plan),
         cost=_cost(plan, outcome),
         published=_published(plan, method, metric, features),
-        request=request,
+        request={
+            **request,
+            "metric": plan.asked.get(metric.name, metric.name),
+            "features": plan.asked.get(features, features),
+        },
     )
 
 

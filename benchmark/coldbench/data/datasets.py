@@ -181,7 +181,17 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
 
 def dataset_title(spec: str) -> str:
     """What tables call the images of a specification: a data set's title, or the name of the folder or file."""
-    return find_dataset(spec).title if spec in DATASETS else spec
+    return spec if _is_file(spec) else find_dataset(spec).title
+
+
+def dataset_features(spec: str) -> tuple[str, ...]:
+    """The feature spaces of a data set's own; a folder or a file has none."""
+    return () if _is_file(spec) else find_dataset(spec).features
+
+
+def _is_file(spec: str) -> bool:
+    """Whether a specification names files, or nothing that could be a data set."""
+    return spec not in DATASETS and (spec.partition(":")[0] in _FILES or ":" not in spec)
 
 
 #: What may stand before a path.

@@ -80,7 +80,8 @@ def _check(build: Any, arguments: Mapping[str, Any], what: str) -> None:
     Raises:
         BadInput: they are not; names the first that is wrong, or all that are missing.
     """
-    parameters = inspect.signature(build).parameters
+    with foreign(f"reading the signature of the {what}"):
+        parameters = inspect.signature(build).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     with foreign(f"reading the signature of the {what}"):
