@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -24,6 +27,7 @@ from coldbench.evaluation.protocols import Protocol
 from coldbench.evaluation.restoration import Task
 from coldbench.metrics.digits import mnist_cnn
 from coldbench.metrics.metric import find_metrics
+from coldbench.records.record import Record
 
 
 def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -92,3 +96,22 @@ def restoration_task(
         batch_size=batch_size,
         device=cpu,
     )
+
+
+def changed(records: Sequence[Record], method: str, label: str, **values: Any) -> list[Record]:
+    """The records, those of one method and metric with other values; parts such as ``identity`` by their fields."""
+    return [
+        edited(record, **values) if (record.where.method, record.metric.label) == (method, label) else record
+        for record in records
+    ]
+
+
+def edited(record: Record, **values: Any) -> Record:
+    """The record with other values; of its parts, with other values of their fields."""
+    parts = {
+        name: dataclasses.replace(getattr(record, name), **value)
+        if dataclasses.is_dataclass(getattr(record, name)) and isinstance(value, dict)
+        else value
+        for name, value in values.items()
+    }
+    return dataclasses.replace(record, **parts)

@@ -40,6 +40,8 @@ _METRICS: dict[str, dict[str, Any]] = {
         "tolerances": {"float32 cpu": 5e-5, "float32 gpu": 5e-4, "bfloat16 cpu": 3e-3, "bfloat16 gpu": 3e-3},
     },
 }
+#: What is written into other words, and so must be words.
+_WORDS = ("protocol", "dataset", "note", "checkpoint", "degradation", "metric")
 _NO_BLUR = "a blurred image lives in its last decimals, and bfloat16 has none of them"
 
 
@@ -49,6 +51,9 @@ def upgraded(cell: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         KeyError, TypeError, ValueError: it is none.
     """
+    for name in _WORDS:
+        if not isinstance(cell[name], str):
+            raise TypeError(f"{name} is {cell[name]!r:.40}")
     protocol, transform, settings = _parsed(cell["protocol"])
     ours = cell["note"] == _OURS
     row = cell["checkpoint"] if cell["table"] == 5 else str(cell["checkpoint"]).partition("-")[0]
