@@ -8,15 +8,15 @@ from typing import Any
 import click
 
 from coldbench.cli import options
-from coldbench.cli.parameters import Names
+from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
 
 
-@click.command()
-@click.option("--table", required=True, metavar="1|2|3|4|5|all|FILE.toml", help="A table of the paper, or your own.")
-@click.option(
+@click.command(cls=SectionCommand)
+@options.what("--table", required=True, metavar="1|2|3|4|5|all|FILE.toml", help="A table of the paper, or your own.")
+@options.what(
     "--rows",
     type=Names(),
     default=(),
@@ -59,12 +59,12 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
     check_measured(records)
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("restorer", metavar="RESTORER")
 @options.degradation
 @options.methods("degraded,sampled,direct")
 @options.images("all of the data set")
-@click.option(
+@options.what(
     "--channels",
     type=click.Choice([1, 3]),
     help="The channels of the images.  [default: the network's own, or the images']",
@@ -102,9 +102,9 @@ def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool
     check_measured(records)
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("names", nargs=-1, required=True, metavar="A B [C ...]")
-@click.option(
+@options.what(
     "--model",
     "models",
     multiple=True,

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from coldbench.cli import options
-from coldbench.cli.parameters import Setting
+from coldbench.cli.parameters import SectionCommand, Setting
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
 
 
-@click.command("list")
+@click.command("list", cls=SectionCommand)
 @click.argument("what", required=False, metavar="[WHAT]")
 @options.data_root
 def list_(what: str | None, data_root: Path | None) -> None:
@@ -37,7 +37,7 @@ def list_(what: str | None, data_root: Path | None) -> None:
     print_text(listing(what, Request(data_root=data_root)))
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("name")
 @click.option("--preset", metavar="NAME", help="Another recipe of the same checkpoint, e.g. quick.")
 @click.option("--data", multiple=True, metavar="SPEC", help="Other training images, as in run; several are joined.")
@@ -110,7 +110,7 @@ def train(name: str, **asked: Any) -> None:
     print_text(told)
 
 
-@click.command("import")
+@click.command("import", cls=SectionCommand)
 @click.argument("path", type=options.FILE)
 @click.option("--as", "name", required=True, metavar="NAME", help="The name that it gets in your registry.")
 @click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
@@ -134,7 +134,7 @@ def import_(path: Path, name: str, like: str | None, settings: dict[str, Any]) -
     print_text(import_checkpoint(ImportRequest(path, name, like or name, settings)))
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @options.data_root
 @options.quiet

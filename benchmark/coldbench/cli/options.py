@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from coldbench.cli.parameters import Names, Setting, TransformName
+from coldbench.cli.parameters import SECTIONS, Names, SectionOption, Setting, TransformName
 from coldbench.commands.request import DEFAULTS
 from coldbench.diffusion.registries import SAMPLERS
 from coldbench.evaluation import PROTOCOLS
@@ -24,43 +25,49 @@ def as_dict(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[st
     return dict(value)
 
 
+def section(heading: str) -> Callable[..., Callable[[Command], Command]]:
+    """Declares options in a section of the help."""
+    return partial(click.option, cls=SectionOption, section=heading)
+
+
+what, how, told = map(section, SECTIONS[:3])
 FILE = click.Path(path_type=Path)
 METHOD_NAMES = Names(SAMPLERS)
 
-data_root = click.option(
+data_root = how(
     "--data-root",
     type=FILE,
     default=DEFAULTS.data_root,
     help="The folder of the data sets that do not ship.  [default: $COLDBENCH_HOME/data]",
 )
-device = click.option(
+device = how(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default=DEFAULTS.device,
     show_default=True,
     help="Where to compute; auto takes a GPU where there is one.",
 )
-dtype = click.option(
+dtype = how(
     "--dtype",
     type=click.Choice(["float32", "bfloat16"]),
     default=DEFAULTS.dtype,
     show_default=True,
     help="The arithmetic of the network.",
 )
-batch_size = click.option(
+batch_size = how(
     "--batch-size",
     type=click.IntRange(min=1),
     default=DEFAULTS.batch_size,
     show_default=True,
     help="Images at a time; changes no result.",
 )
-workers = click.option(
+workers = how(
     "--workers",
     type=click.IntRange(min=0),
     default=DEFAULTS.workers,
     help="Processes that decode images.  [default: one a core, up to 8]",
 )
-style = click.option(
+style = told(
     "--format",
     "style",
     type=click.Choice(FORMATS),
@@ -68,17 +75,17 @@ style = click.option(
     show_default=True,
     help="The format of the output.",
 )
-intervals = click.option("--intervals", is_flag=True, help="Print 95 % intervals; records always hold them.")
-fresh = click.option("--fresh", is_flag=True, help="Begin anew instead of resuming a stopped command.")
-quiet = click.option("--quiet", is_flag=True, help="Show no progress on stderr.")
-metrics = click.option(
+intervals = told("--intervals", is_flag=True, help="Print 95 % intervals; records always hold them.")
+fresh = how("--fresh", is_flag=True, help="Begin anew instead of resuming a stopped command.")
+quiet = told("--quiet", is_flag=True, help="Show no progress on stderr.")
+metrics = what(
     "--metrics",
     type=Names(METRICS),
     default=DEFAULTS.metrics,
     metavar="NAMES",
     help="Metrics, e.g. SSIM,PSNR, or module:attribute of yours.  [default: those of the table]",
 )
-features = click.option(
+features = what(
     "--features",
     type=Names(FEATURES, besides=("auto", "none")),
     default=",".join(DEFAULTS.features),
@@ -86,20 +93,20 @@ features = click.option(
     metavar="NAMES",
     help="Feature spaces of the metrics that need one: auto takes what is at hand, none skips these metrics.",
 )
-data = click.option(
+data = what(
     "--data",
     metavar="SPEC",
     default=DEFAULTS.data,
     help="Images to restore: folder:PATH, npz:PATH, a data set, or module:attribute of yours.",
 )
-transform = click.option(
+transform = what(
     "--transform",
     type=TransformName(),
     default=DEFAULTS.transform,
     metavar="NAME",
     help="How images are resized and cropped, unlike the row; see coldbench list transforms.",
 )
-settings = click.option(
+settings = what(
     "--set",
     "settings",
     type=Setting(),
@@ -108,26 +115,26 @@ settings = click.option(
     metavar="KEY=VALUE",
     help="A setting of the degradation, unlike the row; see coldbench list degradations.",
 )
-seed = click.option(
+seed = what(
     "--seed",
     type=click.IntRange(min=0),
     default=DEFAULTS.seed,
     show_default=True,
     help="The seed of everything that is drawn at random.",
 )
-protocol = click.option(
+protocol = what(
     "--protocol",
     type=click.Choice(PROTOCOLS),
     default=DEFAULTS.protocol,
     show_default=True,
     help="The algorithms as printed, or the released code with its quirks.",
 )
-random_weights = click.option(
+random_weights = what(
     "--allow-random-weights",
     is_flag=True,
     help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
 )
-degradation = click.option(
+degradation = what(
     "--degradation",
     metavar="NAME",
     help="A family, a model whose degradation it is, or module:attribute of yours.  [default: the restorer's own]",
@@ -136,7 +143,7 @@ degradation = click.option(
 
 def methods(default: str) -> Callable[[Command], Command]:
     """--methods, the same everywhere but for what it is without."""
-    return click.option(
+    return what(
         "--methods",
         type=METHOD_NAMES,
         default=DEFAULTS.methods,
@@ -147,16 +154,14 @@ def methods(default: str) -> Callable[[Command], Command]:
 
 def images(default: str) -> Callable[[Command], Command]:
     """--images, the same everywhere but for what it is without."""
-    return click.option(
+    return what(
         "--images", type=click.IntRange(min=2), default=DEFAULTS.images, help=f"How many images.  [default: {default}]"
     )
 
 
 def output(default: Path, what: str) -> Callable[[Command], Command]:
     """--output, the same everywhere but for where and what."""
-    return click.option(
-        "--output", type=FILE, default=default, show_default=True, help=f"The folder that receives {what}."
-    )
+    return told("--output", type=FILE, default=default, show_default=True, help=f"The folder that receives {what}.")
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

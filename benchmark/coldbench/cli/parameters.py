@@ -1,4 +1,4 @@
-"""Types of parameters: lists of names, settings, transforms; a mistake is told with the name of its option."""
+"""Options in sections, and their types; a mistake is told with the name of its option."""
 
 from __future__ import annotations
 
@@ -10,6 +10,36 @@ import click
 
 from coldbench.core.errors import BadInput
 from coldbench.core.registry import Registry
+
+OTHERS = "Options"
+#: The sections of a command's help, in order.
+SECTIONS = ("What is measured", "How it is computed", "What is printed and kept", OTHERS)
+
+
+class SectionOption(click.Option):
+    """An option that the help lists in a section of its own.
+
+    Args:
+        section: its heading.
+    """
+
+    def __init__(self, *declarations: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*declarations, **attributes)
+        self.section = section
+
+
+class SectionCommand(click.Command):
+    """A command whose help lists its options in sections, those of no section last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            told = parameter.get_help_record(ctx)
+            if told is not None and isinstance(parameter, click.Option):
+                sections.setdefault(getattr(parameter, "section", OTHERS), []).append(told)
+        for heading in sorted(sections, key=SECTIONS.index):
+            with formatter.section(heading):
+                formatter.write_dl(sections[heading])
 
 
 class Names(click.ParamType[Any]):

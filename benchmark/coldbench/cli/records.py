@@ -8,22 +8,22 @@ from typing import Any
 import click
 
 from coldbench.cli import options
-from coldbench.cli.parameters import Names
+from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
 
 
-@click.command()
-@click.option(
+@click.command(cls=SectionCommand)
+@options.what(
     "--full",
     is_flag=True,
     help="Check the tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
 )
-@click.option("--table", "tables", type=Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3.")
-@click.option("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
-@click.option("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
-@click.option("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
+@options.what("--table", "tables", type=Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3.")
+@options.what("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
+@options.told("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
+@options.told("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
 @options.metrics
 @options.data
 @options.device
@@ -71,7 +71,7 @@ def check(
         fail_if_moved(checked.drifts)
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("then", metavar="A.json", type=options.FILE)
 @click.argument("now", metavar="B.json", type=options.FILE)
 @options.style
@@ -91,7 +91,7 @@ def diff(then: Path, now: Path, style: str) -> None:
     fail_if_moved(drifts)
 
 
-@click.command()
+@click.command(cls=SectionCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="RECORDS.json...", type=options.FILE)
 @options.style
 @options.intervals

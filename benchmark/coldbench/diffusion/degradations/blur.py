@@ -39,8 +39,8 @@ def blur(
     Args:
         image_size: S, in pixels.
         timesteps: T.
-        routine: a key of ``ROUTINES``. Table 1 uses ``constant`` (MNIST), ``special-6`` (CIFAR-10) and
-            ``exponential-reflect`` (CelebA); Table 5 uses ``exponential``.
+        routine: how the kernels grow, and how the border is padded. Table 1 uses ``constant`` (MNIST), ``special-6``
+            (CIFAR-10) and ``exponential-reflect`` (CelebA); Table 5 uses ``exponential``.
         kernel_size: k, odd, in taps.
         std: kernel std in pixels, above 0 (``constant``), or its growth rate a step (``exponential``); ``special-6``
             has a schedule of its own and takes none.

@@ -21,7 +21,7 @@ class Inpainting(Degradation):
         image_size: S, in pixels.
         timesteps: T.
         kernel_std: growth of sigma a step, in pixels: sigma_i = kernel_std * (i + initial_mask).
-        initial_mask: see ``kernel_std``.
+        initial_mask: the steps that the hole is ahead of sigma = 0; see ``kernel_std``.
         centred: the hole at the image's centre (CelebA), or anywhere, drawn for each image (MNIST, CIFAR-10).
         discrete: the degraded image passes through 8 bits before the network sees it.
         centre_outside: random holes may also be centred one pixel outside the image, as in the released code.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ class Snow(Degradation):
     Args:
         image_size: S, in pixels.
         timesteps: T.
-        level: a key of ``LEVELS``.
+        level: of the corruption, the harsher the higher.
         fix_brightness: leave the image's brightness alone, as the published runs do.
         images_per_field: consecutive images that share one field of flakes; the released evaluation shares one among
             the 16 images of a batch.
@@ -73,7 +74,7 @@ class Snow(Degradation):
         *,
         image_size: int,
         timesteps: int,
-        level: int,
+        level: Literal[1, 2, 3, 4],
         fix_brightness: bool = True,
         images_per_field: int = 1,
     ) -> None:

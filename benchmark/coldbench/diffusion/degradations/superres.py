@@ -25,7 +25,7 @@ def super_resolution(
     Args:
         image_size: S, in pixels, a multiple of 2^T.
         timesteps: T.
-        mode: how to downsample, without antialiasing: one of ``MODES``.
+        mode: how to downsample, without antialiasing.
 
     Raises:
         BadInput: unknown mode, or a size that cannot be halved T times.
