@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from coldbench.commands.import_ import ImportOptions, import_checkpoint
+from coldbench.commands.import_ import ImportRequest, import_checkpoint
 from coldbench.core.errors import BadInput
+from coldbench.diffusion.building import build_degradation
 from coldbench.diffusion.catalog import find_entry
-from coldbench.diffusion.checkpoints import Restorer, build_degradation, load_network
+from coldbench.diffusion.checkpoints import Restorer, load_network
 from coldbench.diffusion.degradations.blur import gaussian_kernel
 from coldbench.diffusion.networks.convnext_unet import ConvNextUnet
 from coldbench.diffusion.sampling import improved_step, sample
@@ -19,13 +23,13 @@ from tests.helpers import assert_one_clear_line, coldbench
 
 CPU = torch.device("cpu")
 #: fixture -> (the model it is like, what differs)
-CASES = {
-    "blur_constant": ("mnist-blur", ()),
-    "generate_blur": ("celeba-blur-generate", ("image_size=32",)),
-    "mask_centred": ("celeba-inpaint", ("image_size=32", "timesteps=10")),
-    "noise_cosine": ("celeba-noise", ("image_size=32",)),
-    "snow_level3": ("cifar10-snow", ("timesteps=20",)),
-    "super_area": ("cifar10-superres", ()),
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "blur_constant": ("mnist-blur", {}),
+    "generate_blur": ("celeba-blur-generate", {"image_size": 32}),
+    "mask_centred": ("celeba-inpaint", {"image_size": 32, "timesteps": 10}),
+    "noise_cosine": ("celeba-noise", {"image_size": 32}),
+    "snow_level3": ("cifar10-snow", {"timesteps": 20}),
+    "super_area": ("cifar10-superres", {}),
 }
 
 
@@ -36,10 +40,10 @@ def released(shared: Path, name: str) -> Path:
 @pytest.mark.parametrize("name", CASES)
 def test_fixtures_import_and_reproduce_their_outputs(name: str, shared: Path) -> None:
     like, settings = CASES[name]
-    import_checkpoint(ImportOptions(released(shared, name), "mine", like, settings))
+    import_checkpoint(ImportRequest(released(shared, name), "mine", like, settings))
     entry = find_entry("mine")
     expected = load_file(shared / "fixtures" / "released" / f"{name}.safetensors")
-    degradation, restore = build_degradation(entry), Restorer(load_network(entry), CPU)
+    degradation, restore = build_degradation(entry.degradation), Restorer(load_network(entry), CPU)
     T = degradation.timesteps
     x0 = expected["x0"]
     with torch.inference_mode():
@@ -57,7 +61,7 @@ def test_fixtures_import_and_reproduce_their_outputs(name: str, shared: Path) ->
 
 
 def test_the_ddpm_unet_imports(shared: Path) -> None:
-    import_checkpoint(ImportOptions(released(shared, "ddpm_unet"), "mine", "cifar10-superres"))
+    import_checkpoint(ImportRequest(released(shared, "ddpm_unet"), "mine", "cifar10-superres"))
     entry = find_entry("mine")
     assert entry.network == {
         "name": "ddpm-unet", "image_size": 32, "dim": 32, "dim_mults": [1, 2, 2, 2], "blocks": 2,
@@ -72,23 +76,28 @@ def test_the_ddpm_unet_imports(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "like", "settings", "message"),
     [
-        ("blur_constant", "mnist-blur", ("timesteps=10",), "the file has 20 blur kernels of 11 taps"),
-        ("blur_constant", "mnist-blur", ("std=6.9",), "kernel of step 0 differs from ours by"),
-        ("blur_constant", "mnist-blur", ("kernel_size=9",), "have 11 taps, not 9"),
-        ("blur_constant", "mnist-superres", (), "it restores a blur of 20 steps"),
-        ("super_area", "mnist-blur", (), "no blur kernels"),
-        ("noise_cosine", "celeba-noise", ("timesteps=200",), "20 steps, not 200"),
-        ("noise_cosine", "cifar10-snow", (), "has a noise schedule of 20 steps, and is no snow"),
-        ("blur_constant", "mnist-cnn", (), "restores nothing"),
-        ("blur_constant", "mnist-blur", ("std",), "is not a setting key=value"),
-        ("blur_constant", "mnist-blur", ("sdt=7",), "building the degradation of mine failed"),
+        ("blur_constant", "mnist-blur", {"timesteps": 10}, "the file has 20 blur kernels of 11 taps"),
+        ("blur_constant", "mnist-blur", {"std": 6.9}, "kernel of step 0 differs from ours by"),
+        ("blur_constant", "mnist-blur", {"kernel_size": 9}, "have 11 taps, not 9"),
+        ("blur_constant", "mnist-superres", {}, "it restores a blur of 20 steps"),
+        ("super_area", "mnist-blur", {}, "no blur kernels"),
+        ("noise_cosine", "celeba-noise", {"timesteps": 200}, "20 steps, not 200"),
+        ("noise_cosine", "cifar10-snow", {}, "has a noise schedule of 20 steps, and is no snow"),
+        ("blur_constant", "mnist-cnn", {}, "unknown model 'mnist-cnn'"),
+        ("blur_constant", "mnist-blur", {"sdt": 7}, "the degradation of mine has no setting 'sdt'; did you mean std"),
+        (
+            "blur_constant",
+            "mnist-blur",
+            {"discrete": "no"},
+            "'discrete' of the degradation of mine takes true or false",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
-    name: str, like: str, settings: tuple[str, ...], message: str, shared: Path
+    name: str, like: str, settings: dict[str, Any], message: str, shared: Path
 ) -> None:
     with pytest.raises(BadInput, match=message):
-        import_checkpoint(ImportOptions(released(shared, name), "mine", like, settings))
+        import_checkpoint(ImportRequest(released(shared, name), "mine", like, settings))
 
 
 @pytest.mark.parametrize("wrap", ["{}", "module.{}"])
@@ -132,14 +141,14 @@ def test_incomplete_or_strange_files_are_refused(
 ) -> None:
     torch.save({"ema": content}, tmp_path / "model.pt")
     with pytest.raises(BadInput, match=message):
-        import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-superres"))
+        import_checkpoint(ImportRequest(tmp_path / "model.pt", "mine", "cifar10-superres"))
 
 
 @pytest.mark.parametrize("name", ["../evil", "", "a b", "blur", "mnist-cnn"])
 def test_names_that_a_checkpoint_must_not_have(name: str, tmp_path: Path, own_home: Path) -> None:
     torch.save({"ema": state()}, tmp_path / "model.pt")
     with pytest.raises(BadInput, match=r"is no name|is taken by"):
-        import_checkpoint(ImportOptions(tmp_path / "model.pt", name, "cifar10-superres"))
+        import_checkpoint(ImportRequest(tmp_path / "model.pt", name, "cifar10-superres"))
     assert not (own_home / "models").exists()
 
 
@@ -155,13 +164,71 @@ def test_an_import_under_a_row_s_name_fills_it_and_keeps_the_recipe(tmp_path: Pa
 
 def test_kernels_tell_the_blur(tmp_path: Path) -> None:
     """Routine and std are those of no registered model."""
-    line = [gaussian_kernel(7, std).float() for std in (1.25, 1.25)]
-    kernels = {f"gaussian_kernels.{i}.weight": torch.outer(w, w).expand(3, 1, 7, 7) for i, w in enumerate(line)}
-    torch.save({"ema": state(**kernels)}, tmp_path / "model.pt")
-    import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "cifar10-blur"))
+    torch.save({"ema": state(**kernels([1.25, 1.25]))}, tmp_path / "model.pt")
+    import_checkpoint(ImportRequest(tmp_path / "model.pt", "mine", "cifar10-blur"))
     assert find_entry("mine").degradation == {
         "name": "blur", "image_size": 32, "timesteps": 2, "routine": "constant", "kernel_size": 7, "std": 1.25,
     }  # fmt: skip
+
+
+def kernels(stds: list[float], size: int = 7) -> dict[str, torch.Tensor]:
+    """The buffers of a blur with these stds, one a step."""
+    lines = [gaussian_kernel(size, std).float() for std in stds]
+    return {f"gaussian_kernels.{i}.weight": torch.outer(w, w).expand(3, 1, size, size) for i, w in enumerate(lines)}
+
+
+def imported(tmp_path: Path, content: dict[str, torch.Tensor], *arguments: str) -> str:
+    torch.save({"ema": content}, tmp_path / "model.pt")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "mine", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_was_read_and_what_was_assumed_is_said(tmp_path: Path) -> None:
+    """Kernels tell routine and std, and never the padding."""
+    growing = kernels([math.exp(0.05 * i) for i in range(4)])
+    told = imported(tmp_path, state(**growing), "--like", "cifar10-blur")
+    assert "read off the file's buffers: timesteps 4, kernel_size 7, routine exponential, std 0.05\n" in told
+    assert "assumed: circular padding (routine exponential, not exponential-reflect), since kernels do not" in told
+    told = imported(tmp_path, state(**growing), "--like", "cifar10-blur", "--set", "routine=exponential-reflect")
+    assert "assumed" not in told
+    assert find_entry("mine").degradation["routine"] == "exponential-reflect"
+
+
+def test_special_6_has_no_std(tmp_path: Path) -> None:
+    """Its schedule is its own, even for a file like a model whose blur has one."""
+    special = kernels([0.35 + i / 100 for i in range(4)])
+    told = imported(tmp_path, state(**special), "--like", "mnist-blur")
+    assert "read off the file's buffers: timesteps 4, kernel_size 7, routine special-6\n" in told
+    assert "std" not in told
+    assert "assumed" not in told
+    assert "std" not in find_entry("mine").degradation
+
+
+#: Arguments of an import under the name of a row, and what its table then misses.
+OTHERS = (
+    (("--as", "cifar10-superres", "--set", "mode=bicubic"), "mode bicubic instead of area"),
+    (("--as", "cifar10-blur", "--like", "cifar10-superres"), "name superres instead of blur"),
+    (("--as", "mnist-superres", "--like", "cifar10-superres"), "dataset cifar10 instead of mnist"),
+)
+
+
+@pytest.mark.parametrize(("arguments", "difference"), OTHERS)
+def test_a_row_measures_only_what_its_table_says(arguments: tuple[str, ...], difference: str, tmp_path: Path) -> None:
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    assert coldbench("import", tmp_path / "model.pt", *arguments).returncode == 0
+    name = arguments[1]
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
+    few = ("--data", f"npz:{tmp_path / 'a.npz'}", "--metrics", "SSIM", "--output", tmp_path, "--quiet")
+    table = {"blur": "1", "superres": "3"}[name.partition("-")[2]]
+    done = coldbench("run", "--table", table, "--rows", name.partition("-")[0], *few)
+    assert done.returncode == 3
+    assert f"{name} is registered with " in done.stderr
+    assert difference in done.stderr
+    assert f"so this is not what Table {table} measures: coldbench evaluate {name}" in done.stderr
+    done = coldbench("evaluate", name, *few, "--methods", "direct")
+    assert done.returncode == 0, done.stderr
+    assert "SSIM" in done.stdout
 
 
 class Evil:
@@ -186,4 +253,4 @@ def test_damaged_files(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "model.pt").write_bytes(content)
     with pytest.raises(BadInput, match="cannot read" if content is None else "no released checkpoint"):
-        import_checkpoint(ImportOptions(tmp_path / "model.pt", "mine", "mnist-blur"))
+        import_checkpoint(ImportRequest(tmp_path / "model.pt", "mine", "mnist-blur"))

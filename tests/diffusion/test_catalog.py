@@ -1,60 +1,50 @@
-"""Names: lookup, suggestions, plug-ins, and the checkpoints' registry files."""
+"""The checkpoints known by name: the shipped registry, the user's own, and weights that are what they should be."""
 
 from __future__ import annotations
 
-import importlib.metadata
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.files import sha256_of
 from coldbench.core.paths import shipped
+from coldbench.core.weights import save_weights
+from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import (
-    DATASETS,
-    DEGRADATIONS,
     Entry,
-    Registry,
     find_entry,
+    find_recipe,
+    intended_entry,
     load_entries,
     register_weights,
 )
-from coldbench.diffusion.checkpoints import build_degradation, build_network, load_network, save_weights
-from coldbench.tables.tables import TABLES
+from coldbench.diffusion.checkpoints import load_network
+from coldbench.diffusion.registries import DEGRADATIONS
+from coldbench.diffusion.training import Recipe
+from coldbench.metrics import digits
 
-SHIPPED = ("mnist-blur", "mnist-inpaint", "mnist-superres", "mnist-cnn")
+SHIPPED = ("mnist-blur", "mnist-inpaint", "mnist-superres", "mnist-noise", "mnist-snow", "mnist-blur-generate")
 
 
 def test_unknown_names_come_with_a_suggestion() -> None:
     with pytest.raises(BadInput, match="unknown degradation 'blurr'; did you mean blur"):
         DEGRADATIONS["blurr"]
-    with pytest.raises(BadInput, match=r"known: afhq, celeba, cifar10, mnist"):
-        DATASETS["xyzzy"]
     with pytest.raises(BadInput, match="did you mean mnist-blur"):
         find_entry("mnist-blurr")
 
 
-def test_installed_packages_add_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    plugin = importlib.metadata.EntryPoint("square-root", "math:sqrt", "coldbench.diffusion.degradations")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [plugin] if group == plugin.group else [])
-    assert DEGRADATIONS["square-root"](9) == 3
-    assert "square-root" in list(DEGRADATIONS)
-    with pytest.raises(BadInput, match="claimed by"):
-        Registry("degradation", {"square-root": "cmath:sqrt"})["square-root"]
-
-
-def test_plugins_that_do_not_import_are_named() -> None:
-    with pytest.raises(BadInput, match=r"network 'mine' \(absent_module:Net\) cannot be loaded"):
-        Registry("network", {"mine": "absent_module:Net"})["mine"]
-
-
-def test_every_row_of_every_table_has_an_entry_that_builds() -> None:
-    entries = load_entries()
-    for row in (row for table in TABLES.values() for row in table.rows):
-        entry = entries[row.checkpoint]
-        assert entry.dataset == row.dataset
-        assert build_degradation(entry).image_size == (128 if row.dataset in ("celeba", "afhq") else 32)
+@pytest.mark.parametrize("name", load_entries())
+def test_every_entry_and_every_preset_of_it_builds(name: str) -> None:
+    entry = find_entry(name)
+    build_degradation(entry.degradation, name)
+    for each in (entry, *(find_recipe(name, preset) for preset in entry.presets)):
+        Recipe.of(each)
+        with torch.device("meta"):
+            build_network(each.network, name)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -71,6 +61,8 @@ def test_shipped_weights_are_small_and_described() -> None:
     for name in SHIPPED:
         assert f"## {name}\n" in cards
         assert find_entry(name).sha256 in re.findall(r"[0-9a-f]{64}", cards)
+    assert f"## {digits.NAME}\n" in cards
+    assert digits.SHA256 in re.findall(r"[0-9a-f]{64}", cards)
 
 
 def test_trained_weights_go_into_the_users_registry(tmp_path: Path) -> None:
@@ -80,7 +72,7 @@ def test_trained_weights_go_into_the_users_registry(tmp_path: Path) -> None:
     small = Entry(
         entry.name, entry.dataset, entry.network | {"dim": 8, "dim_mults": [1, 2]}, entry.degradation, {}, entry.weights
     )
-    sha256 = save_weights(build_network(small), tmp_path / "weights.safetensors")
+    sha256 = save_weights(build_network(small.network), tmp_path / "weights.safetensors")
     register_weights(small, tmp_path / "weights.safetensors", sha256)
     found = find_entry(entry.name)
     assert (found.sha256, found.network, found.degradation) == (sha256, small.network, small.degradation)
@@ -91,7 +83,7 @@ def test_weights_that_are_not_what_they_should_be_are_refused(tmp_path: Path) ->
     entry = find_entry("cifar10-superres")
     small = Entry(entry.name, entry.dataset, {"name": "convnext-unet", "dim": 8, "dim_mults": [1, 2]}, {}, {}, tmp_path)
     path = tmp_path / "weights.safetensors"
-    sha256 = save_weights(build_network(small), path)
+    sha256 = save_weights(build_network(small.network), path)
 
     def with_file(sha: str, network: dict[str, object] = small.network) -> Entry:
         return Entry(entry.name, entry.dataset, network, {}, {}, path, sha)
@@ -132,24 +124,16 @@ def test_wrong_entries_are_named(text: str, message: str, own_registry: Path) ->
         load_entries()
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        {"name": "convnext-unet", "dim": "16"},
-        {"name": "convnext-unet", "dim": 7},
-        {"name": "convnext-unet", "dim_mults": [2, 4]},
-        {"name": "convnext-unet", "width": 8},
-    ],
-)
-def test_networks_that_cannot_be_built_are_refused(network: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(BadInput):
-        build_network(Entry("mine", "mnist", network, {}, {}, tmp_path))
-
-
-def test_degradations_that_cannot_be_built_are_refused(tmp_path: Path) -> None:
-    settings = {"name": "blur", "image_size": 32, "timesteps": 0, "routine": "constant", "std": 1}
-    with pytest.raises(BadInput, match=r"building the degradation of .* failed"):
-        build_degradation(Entry("mine", "mnist", {}, settings, {}, tmp_path))
+def test_a_table_means_what_the_shipped_registry_says(tmp_path: Path) -> None:
+    """Whatever the user's registry says of a shipped name; an entry that is the user's alone means what it says."""
+    shipped_entry = find_entry("mnist-blur")
+    other = {**shipped_entry.degradation, "std": 3.0}
+    for name in ("mnist-blur", "mine"):
+        mine = dataclasses.replace(shipped_entry, name=name, degradation=other)
+        register_weights(mine, tmp_path / "weights.safetensors", "0" * 64)
+    assert find_entry("mnist-blur").degradation == other
+    assert intended_entry("mnist-blur").degradation == shipped_entry.degradation
+    assert intended_entry("mine").degradation == other
 
 
 def test_registering_keeps_entries_with_any_name(own_registry: Path, tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def import_checkpoint(request: ImportRequest) -> str:
     model = find_entry(request.like)
     released = read_released(request.path)
     told = infer_degradation(released, model.degradation)
-    degradation = {**model.degradation, **told.settings, **request.settings}
+    degradation = {**_without_std(model.degradation, told.settings), **told.settings, **request.settings}
     image_size = build_degradation(degradation, request.name).image_size
     network = infer_network(released.weights, image_size)
     if "channels" in degradation:
@@ -63,9 +63,14 @@ def import_checkpoint(request: ImportRequest) -> str:
     return (
         f"{entry.weights}\nsha256 {sha256}\n{listed(network)}\n{listed(degradation)}\n"
         + (f"read off the file's buffers: {listed(told.settings)}\n" if told.settings else "")
-        + (f"assumed: {told.assumed}\n" if told.assumed else "")
+        + (f"assumed: {told.assumed}\n" if told.assumed and "routine" not in request.settings else "")
         + f"{entry.name} is now in {user_registry()}"
     )
+
+
+def _without_std(like: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """The degradation of the model, less a std that the routine read off the file does not take."""
+    return {key: value for key, value in like.items() if key != "std" or "routine" not in told}
 
 
 def _check_name(name: str) -> None:

@@ -21,7 +21,7 @@ from coldbench.data.cache import ImageStore
 from coldbench.data.datasets import dataset_features
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion.building import build_degradation, complete
-from coldbench.diffusion.catalog import Entry, intended_degradation, load_entries
+from coldbench.diffusion.catalog import Entry, intended_entry, load_entries
 from coldbench.diffusion.checkpoints import Restorer, load_restorer
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS
@@ -260,8 +260,7 @@ def _unlike_its_table(draft: _Draft) -> str:
     if draft.entry is None or draft.row.degradation is not None:
         return ""
     name = draft.entry.name
-    wanted = complete({**intended_degradation(name), **draft.changes})
-    found = complete({**draft.entry.degradation, **draft.changes})
+    wanted, found = _described(intended_entry(name), draft.changes), _described(draft.entry, draft.changes)
     if wanted == found:
         return ""
     differences = [
@@ -273,6 +272,12 @@ def _unlike_its_table(draft: _Draft) -> str:
         f"{name} is registered with {', '.join(differences)}, so this is not what Table {draft.row.table} measures: "
         f"coldbench evaluate {name}, or import it under another name"
     )
+
+
+def _described(entry: Entry, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What makes a checkpoint that of its row: data set, transform, kind of start, and degradation."""
+    facts = {"dataset": entry.dataset, "transform": entry.transform, "start": entry.start.get("name", "none")}
+    return {**facts, **complete({**entry.degradation, **changes})}
 
 
 def _nothing(draft: _Draft, reason: str) -> Plan:

@@ -119,8 +119,8 @@ def find_entry(name: str) -> Entry:
     return entries[name]
 
 
-def intended_degradation(name: str) -> dict[str, Any]:
-    """What a table means by this checkpoint: the degradation of the shipped registry, whatever the user's says.
+def intended_entry(name: str) -> Entry:
+    """What a table means by this checkpoint: the entry of the shipped registry, whatever the user's says.
 
     An entry that the user alone has means what it says.
 
@@ -129,8 +129,7 @@ def intended_degradation(name: str) -> dict[str, Any]:
     """
     path = shipped("models", "registry.toml")
     specs = read_registry(path)
-    entry = _entry(name, specs[name], path) if name in specs else find_entry(name)
-    return entry.degradation
+    return _entry(name, specs[name], path) if name in specs else find_entry(name)
 
 
 def user_registry() -> Path:
