@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -25,7 +25,10 @@ from typing import Any
 
 from coldbench.core.errors import BadInput
 from coldbench.core.registry import did_you_mean
-from coldbench.data.datasets import dataset_title
+from coldbench.data.datasets import DATASETS, dataset_title
+from coldbench.diffusion.catalog import load_entries
+from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS, SAMPLERS
+from coldbench.metrics.metric import METRICS
 
 #: The file of the paper's tables.
 PAPER = Path(__file__).with_name("paper.toml")
@@ -204,13 +207,17 @@ _KINDS = {str: "a string", list: "a list", dict: "a table", int: "a whole number
 
 def _table(name: str, spec: Any, where: str) -> Table:
     _check(spec, _TABLE_KEYS, where)
-    if not all(character.isalnum() or character in "._-" for character in name) or not name:
-        raise BadInput(f"{where}: its name becomes that of a file; use letters, digits, '.', '_' and '-'")
+    _check_name(name, where)
     rows = [_row(name, spec, row, f"{where}, row {number}") for number, row in enumerate(spec["rows"], start=1)]
     names = [row.name for row in rows]
     if not rows or len(set(names)) < len(names):
         raise BadInput(f"{where}: it needs rows, each with a 'name' of its own (its data set unless given)")
     return Table(name, spec["caption"], tuple(rows))
+
+
+def _check_name(name: str, where: str) -> None:
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise BadInput(f"{where}: its name becomes that of a file; use letters, digits, '.', '_' and '-'")
 
 
 def _row(table: str, defaults: Mapping[str, Any], spec: Any, where: str) -> Row:
@@ -219,10 +226,13 @@ def _row(table: str, defaults: Mapping[str, Any], spec: Any, where: str) -> Row:
     degradation = spec.get("degradation")
     if degradation is not None and not isinstance(degradation.get("name"), str):
         raise BadInput(f"{where}: 'degradation' lacks its 'name'")
+    name = spec.get("name", re.sub(r"[^\w.-]+", "-", spec["dataset"]))
+    _check_name(name, where)
+    _check_known(spec, words, where)
     return Row(
         table=table,
         caption=defaults["caption"],
-        name=spec.get("name", spec["dataset"].replace("/", "-").replace(":", "-")),
+        name=name,
         title=spec.get("title") or dataset_title(spec["dataset"]),
         dataset=spec["dataset"],
         checkpoint=spec["checkpoint"],
@@ -230,13 +240,36 @@ def _row(table: str, defaults: Mapping[str, Any], spec: Any, where: str) -> Row:
         transform=spec.get("transform"),
         channels=spec.get("channels"),
         note=spec.get("note", ""),
-        published=_published(spec, defaults.get("source", "paper"), where),
+        published=_published(spec, words, defaults.get("source", "paper"), where),
         **words,
     )
 
 
-def _published(spec: Mapping[str, Any], source: str, where: str) -> dict[tuple[str, str], Published]:
+def _check_known(spec: Mapping[str, Any], words: Mapping[str, Sequence[str]], where: str) -> None:
+    """Whether every name is one that is known, or is ``module:attribute``; what it stands for is not loaded.
+
+    Raises:
+        BadInput: the first that is not, with the place.
+    """
+    degradation = [spec["degradation"]["name"]] if "degradation" in spec else []
+    names: list[tuple[str, Sequence[str], Iterable[str]]] = [
+        ("dataset", [spec["dataset"]], DATASETS),
+        ("checkpoint", [spec["checkpoint"]], (*load_entries(), *RESTORERS)),
+        ("degradation", degradation, DEGRADATIONS),
+        ("method", words["methods"], SAMPLERS),
+        ("metric", words["metrics"], METRICS),
+    ]
+    for kind, asked, known in names:
+        for name in asked:
+            if ":" not in name and name not in known:
+                raise BadInput(f"{where}: unknown {kind} '{name}'{did_you_mean(name, known)}")
+
+
+def _published(
+    spec: Mapping[str, Any], words: Mapping[str, Sequence[str]], source: str, where: str
+) -> dict[tuple[str, str], Published]:
     numbers = {}
+    outside = any(":" in metric for metric in words["metrics"])  # its name is not known before it is loaded
     for method, line in spec.get("published", {}).items():
         printed: Any
         for metric, printed in (line if isinstance(line, dict) else {"": None}).items():
@@ -248,6 +281,8 @@ def _published(spec: Mapping[str, Any], source: str, where: str) -> dict[tuple[s
                 value = math.nan
             if not math.isfinite(value) or not isinstance(note, str) or isinstance(printed, bool):
                 raise BadInput(f"{where}: 'published.{method}.{metric}' must be a number, and its note a string")
+            if method not in words["methods"] or (metric not in words["metrics"] and not outside):
+                raise BadInput(f"{where}: 'published.{method}.{metric}' has no cell among its methods and metrics")
             numbers[method, metric] = Published(value, str(printed), note, source)
     return numbers
 
