@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from coldbench.core.errors import BadInput, Missing
-from coldbench.data.datasets import mnist, open_source, read_idx
+from coldbench.data.datasets import open_mnist, open_source, read_idx
 from coldbench.data.sources import folder_source, npz_source
 from coldbench.data.transforms import to_model_range
 from tests.helpers import loaded
@@ -26,7 +26,7 @@ def picture(size: tuple[int, int] = (40, 50), mode: str = "RGB", seed: int = 0) 
 
 
 def test_mnist_ships_all_test_images() -> None:
-    source = mnist(Path("nowhere"))
+    source = open_mnist(Path("nowhere"))
     assert (source.count, source.name) == (10_000, "MNIST")
     pixels = loaded(source, channels=1)
     assert pixels.shape == (10_000, 1, 32, 32)
@@ -37,7 +37,7 @@ def test_mnist_ships_all_test_images() -> None:
 
 def test_mnist_training_images_say_how_to_get_them(tmp_path: Path) -> None:
     with pytest.raises(Missing, match=r"coldbench fetch mnist --data-root"):
-        mnist(tmp_path, train=True)
+        open_mnist(tmp_path, train=True)
 
 
 def test_native_size_is_left_untouched(tmp_path: Path) -> None:

@@ -103,17 +103,21 @@ def test_damaged_registry_is_named(own_registry: Path) -> None:
         load_entries()
 
 
+EMPTY = 'dataset = "mnist"\nnetwork = {}\ntraining = {}\ndegradation = {}\n'
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("mine = 3", "entry 'mine' is not a table"),
         ('[mine]\ndataset = "mnist"', "entry 'mine' lacks 'network'"),
-        ("[mine]\ndataset = 3\nnetwork = {}\ntraining = {}", "'dataset' must be a string"),
-        ('[mine]\ndataset = "mnist"\nnetwork = "unet"\ntraining = {}', "'network' must be a table"),
-        ('[mine]\ndataset = "mnist"\nnetwork = { dim = 8 }\ntraining = {}', "'network' lacks its 'name'"),
-        ('[mine]\ndataset = "m"\nnetwork = {}\ntraining = {}\nsha = "1"', "unknown key 'sha'"),
+        ("[mine]\n" + EMPTY.replace("degradation = {}", ""), "entry 'mine' lacks 'degradation'"),
+        ("[mine]\n" + EMPTY.replace('"mnist"', "3"), "'dataset' must be a string"),
+        ("[mine]\n" + EMPTY.replace("network = {}", 'network = "unet"'), "'network' must be a table"),
+        ("[mine]\n" + EMPTY.replace("network = {}", "network = { dim = 8 }"), "'network' lacks its 'name'"),
+        (f'[mine]\n{EMPTY}sha = "1"', "unknown key 'sha'"),
         (
-            '[mine]\ndataset = "m"\nnetwork = {}\ntraining = {}\npresets = { quick = { start = { name = "noise" } } }',
+            f'[mine]\n{EMPTY}presets = {{ quick = {{ start = {{ name = "noise" }} }} }}',
             "preset 'quick' may change degradation, network, training, nothing else",
         ),
     ],
@@ -137,9 +141,8 @@ def test_a_table_means_what_the_shipped_registry_says(tmp_path: Path) -> None:
 
 
 def test_registering_keeps_entries_with_any_name(own_registry: Path, tmp_path: Path) -> None:
-    own_registry.write_text(
-        '["déjà.vu"]\ndataset = "mnist"\nnetwork = { name = "x", "a b" = 1 }\ntraining = {}\n', "utf-8"
-    )
+    network = 'network = { name = "x", "a b" = 1 }'
+    own_registry.write_text('["déjà.vu"]\n' + EMPTY.replace("network = {}", network), "utf-8")
     register_weights(find_entry("mnist-blur"), tmp_path / "w.safetensors", "0" * 64)
     entries = load_entries()
     assert entries["déjà.vu"].network == {"name": "x", "a b": 1}

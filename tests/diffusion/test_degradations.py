@@ -23,7 +23,7 @@ S = 32
 DEGRADATIONS: dict[str, Degradation] = {
     **{
         f"blur-{routine}": blur(image_size=S, timesteps=6, routine=routine, kernel_size=11, std=std)
-        for routine, std in zip(ROUTINES, (7.0, 7.0, 0.0, 0.3, 0.3), strict=True)
+        for routine, std in zip(ROUTINES, (7.0, 7.0, None, 0.3, 0.3), strict=True)
     },
     **{
         f"superres-{mode}": super_resolution(image_size=S, timesteps=3, mode=mode)
@@ -125,7 +125,7 @@ def test_every_blur_is_one_of_the_protocol_s() -> None:
 @pytest.mark.parametrize("routine", PROTOCOL_BLURS)
 def test_blur_equals_a_chain_of_convolutions(routine: str, images: Tensor) -> None:
     schedule, padding = PROTOCOL_BLURS[routine]
-    std = 7.0 if routine.startswith("constant") else 0.3
+    std = {"constant": 7.0, "constant-reflect": 7.0, "special-6": None}.get(routine, 0.3)
     degradation = blur(image_size=S, timesteps=6, routine=routine, kernel_size=11, std=std)
     x = images
     for i in range(6):

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import torch
 
 from coldbench.core.errors import BadInput
 from coldbench.core.randomness import training_seed
-from coldbench.data.datasets import mnist
+from coldbench.data.datasets import open_mnist
 from coldbench.data.decoding import Pixels, decode
 from coldbench.data.sources import array_source
 from coldbench.data.transforms import TRANSFORMS
@@ -36,23 +37,37 @@ ENTRY = Entry(
 
 @pytest.fixture(scope="module")
 def digits() -> Pixels:
-    source = mnist(Path("nowhere"))
+    source = open_mnist(Path("nowhere"))
     return decode(source, transform=TRANSFORMS["native"], image_size=16, channels=1, count=40)
 
 
-def run(digits: Pixels, state: Path, entry: Entry = ENTRY, stop_after: int | None = None) -> Progress:
+def run(
+    digits: Pixels,
+    state: Path,
+    entry: Entry = ENTRY,
+    stop_after: int | None = None,
+    stop_by: signal.Signals = signal.SIGINT,
+    **how: Any,
+) -> Progress:
     def watch(progress: Progress) -> None:
         if progress.step == stop_after:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(stop_by)
 
-    return train(entry, digits, state, device=CPU, compile_network=False, watch=watch)
+    return train(entry, digits, state, device=CPU, compile_network=False, watch=watch, **how)
 
 
-def test_a_stopped_run_goes_on_to_the_same_weights(digits: Pixels, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stop_by", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_goes_on_to_the_same_weights(
+    stop_by: signal.Signals, digits: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped by Ctrl-C, or as batch systems stop it; a resumed run says where it begins."""
     whole = run(digits, tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
-        run(digits, tmp_path / "stopped.pt", stop_after=5)
-    resumed = run(digits, tmp_path / "stopped.pt")
+        run(digits, tmp_path / "stopped.pt", stop_after=5, stop_by=stop_by)
+    assert "stopping after this step" in capsys.readouterr().err
+    begun: list[int] = []
+    resumed = run(digits, tmp_path / "stopped.pt", begin=begun.append)
+    assert begun == [5]
     assert (resumed.step, resumed.loss) == (whole.step, whole.loss)
     for name, tensor in whole.model.state_dict().items():
         assert torch.equal(tensor, resumed.model.state_dict()[name]), name
@@ -75,7 +90,7 @@ def test_training_draws_nothing_that_an_evaluation_draws(digits: Pixels, tmp_pat
 def test_dropout_goes_on_where_it_was(tmp_path: Path) -> None:
     network = {"name": "ddpm-unet", "image_size": 16, "dim": 32, "dim_mults": [1, 1], "channels": 1, "dropout": 0.3}
     entry = dataclasses.replace(ENTRY, network=network, training={"steps": 4, "batch_size": 4})
-    digits = decode(mnist(Path("nowhere")), transform=TRANSFORMS["native"], image_size=16, channels=1, count=8)
+    digits = decode(open_mnist(Path("nowhere")), transform=TRANSFORMS["native"], image_size=16, channels=1, count=8)
     whole = run(digits, tmp_path / "whole.pt", entry)
     with pytest.raises(KeyboardInterrupt):
         run(digits, tmp_path / "stopped.pt", entry, stop_after=2)
@@ -125,17 +140,17 @@ def test_loss_falls(digits: Pixels, tmp_path: Path) -> None:
 
 def test_l1_learns_the_median_and_l2_the_mean(tmp_path: Path) -> None:
     """Of images that are black three times in four and white once, all that is left to learn from nothing."""
-    pixels = np.zeros((40, 16, 16), np.uint8)
+    pixels = np.zeros((40, 8, 8), np.uint8)
     pixels[::4] = 255
-    source = decode(array_source("b", pixels), transform=TRANSFORMS["native"], image_size=16, channels=1)
-    nothing = {"name": "blur", "image_size": 16, "timesteps": 1, "routine": "constant", "kernel_size": 3, "std": 1.0}
+    source = decode(array_source("b", pixels), transform=TRANSFORMS["native"], image_size=8, channels=1)
+    nothing = {"name": "blur", "image_size": 8, "timesteps": 1, "routine": "constant", "kernel_size": 3, "std": 1.0}
     means = {}
     for loss in ("l1", "l2"):
         recipe = {"steps": 150, "batch_size": 20, "lr": 1e-2, "ema": 0.9, "loss": loss, "noise": 1e3}
         entry = dataclasses.replace(ENTRY, degradation=nothing, training=recipe)
         model = run(source, tmp_path / f"{loss}.pt", entry).model.eval()
         with torch.inference_mode():
-            x = 1e3 * torch.randn(40, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+            x = 1e3 * torch.randn(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
             means[loss] = model(x, torch.zeros(40, dtype=torch.int64)).mean().item()
     assert means["l1"] == pytest.approx(-1, abs=0.15)
     assert means["l2"] == pytest.approx(-0.5, abs=0.15)
@@ -168,7 +183,9 @@ def test_the_average_is_a_copy_first_and_then_moves_every_so_often(digits: Pixel
 
 
 def test_augmented_images_differ_from_epoch_to_epoch_and_not_from_run_to_run() -> None:
-    digits = decode(mnist(Path("nowhere")), transform=TRANSFORMS["zoom-random"], image_size=16, channels=1, count=8)
+    digits = decode(
+        open_mnist(Path("nowhere")), transform=TRANSFORMS["zoom-random"], image_size=16, channels=1, count=8
+    )
     entry = dataclasses.replace(ENTRY, training={"steps": 2, "batch_size": 8, "augmentation": "zoom-random"})
     seen: list[torch.Tensor] = []
     for _ in range(2):

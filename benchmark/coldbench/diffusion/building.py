@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import nn
 
@@ -81,28 +81,45 @@ def _check(build: Any, arguments: Mapping[str, Any], what: str) -> None:
         BadInput: they are not; names the first that is wrong, or all that are missing.
     """
     with foreign(f"reading the signature of the {what}"):
-        parameters = inspect.signature(build).parameters
+        parameters = _signature(build).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
-    with foreign(f"reading the signature of the {what}"):
-        hints = get_type_hints(build.__init__ if inspect.isclass(build) else build)
     for key, value in arguments.items():
         if key not in parameters:
             raise BadInput(f"the {what} has no setting '{key}'{did_you_mean(key, parameters)}")
-        _check_value(hints.get(key), value, f"the setting '{key}' of the {what}")
+        _check_value(parameters[key].annotation, value, f"the setting '{key}' of the {what}")
     required = [key for key, each in parameters.items() if each.default is each.empty and key not in arguments]
     if required:
         raise BadInput(f"the {what} needs {', '.join(required)}")
 
 
+def _signature(build: Any) -> inspect.Signature:
+    """Its parameters with their types; types that only a type checker can find stay names, which check nothing."""
+    try:
+        return inspect.signature(build, eval_str=True)
+    except NameError:
+        return inspect.signature(build)
+
+
 def _check_value(hint: Any, value: Any, what: str) -> None:
     """Whether a value is what its parameter declares; declarations that are no plain type are left to their owner."""
-    if isinstance(hint, UnionType):
-        hint = next(each for each in get_args(hint) if each is not NoneType)
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    if not any(_fits(option, value) for option in options):
+        taken = " or ".join(_said(option) for option in options if option is not NoneType)
+        raise BadInput(f"{what} {taken}, not {value!r}")
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    if hint is None or hint is NoneType:
+        return value is None
     if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise BadInput(f"{what} is one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
-        return
-    types, taken = _TYPES.get(hint, ((object,), ""))
-    if not isinstance(value, types) or (isinstance(value, bool) and types not in ((bool,), (object,))):
-        raise BadInput(f"{what} takes {taken}, not {value!r}")
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    types, _ = _TYPES.get(hint, ((object,), ""))
+    # A bool is an int to Python, and a number to nobody else.
+    return isinstance(value, types) and not (isinstance(value, bool) and types not in ((bool,), (object,)))
+
+
+def _said(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return f"is one of {', '.join(map(str, get_args(hint)))}"
+    return f"takes {_TYPES[hint][1]}"
