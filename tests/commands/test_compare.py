@@ -160,7 +160,7 @@ def test_formats(style: str, tmp_path: Path) -> None:
     [
         (("naive",), "two or more different methods"),
         (("naive", "naive"), "two or more different methods"),
-        (("naive", "imporved"), "did you mean improved?"),
+        (("naive", "imporved"), "did you mean improved or sampled?"),
         (("naive", "ddpm"), "nothing to be compared by"),
         (("naive", "direct", "--model", "mnist-blurr"), "did you mean mnist-blur"),
         (("naive", "direct", "--model", "mnist-cnn"), "unknown model 'mnist-cnn'"),

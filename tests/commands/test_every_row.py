@@ -13,16 +13,16 @@ import pytest
 from PIL import Image
 
 from coldbench.core.errors import Missing
-from coldbench.data.datasets import afhq, celeba, cifar10
+from coldbench.data.datasets import open_afhq, open_celeba, open_cifar10
 from coldbench.data.sources import image_files
 from coldbench.data.transforms import TRANSFORMS
+from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import find_entry, find_recipe, load_entries, register_weights
-from coldbench.diffusion.checkpoints import build_degradation, build_network
 from coldbench.diffusion.training import Recipe
-from coldbench.tables.tables import TABLES
+from coldbench.tables.tables import Row, paper_tables
 from tests.helpers import assert_one_clear_line, coldbench
 
-ROWS = [row for table in TABLES.values() for row in table.rows]
+ROWS = [row for table in paper_tables().values() for row in table.rows]
 #: Sizes, modes and suffixes that a folder of photographs may hold.
 KINDS = [((131, 128), "RGB", "png"), ((128, 150), "L", "png"), ((97, 97), "RGBA", "png"), ((260, 140), "RGB", "jpg")]
 
@@ -65,15 +65,14 @@ def fill(root: Path, pictures: Iterator[Image.Image], classes: list[str], each: 
 
 @pytest.fixture
 def small_networks(own_registry: Path) -> None:
-    """The paper's rows with four steps and a network of 28,000 parameters, and no weights."""
+    """The paper's rows with a network of 28,000 parameters, and no weights."""
     lines = []
     for row in dict.fromkeys(row.checkpoint for row in ROWS):
         entry = find_entry(row)
         network = {"name": "convnext-unet", "dim": 8, "dim_mults": [1, 2], "channels": entry.network["channels"]}
-        degradation = entry.degradation | {"timesteps": min(entry.degradation["timesteps"], 4)}
         start = {"name": entry.start["name"]} if entry.start else None
-        parts = {"network": network, "degradation": degradation, "training": {"steps": 1}, "start": start}
-        lines.append(f'["{row}"]\ndataset = "{entry.dataset}"')
+        parts = {"network": network, "degradation": entry.degradation, "training": {"steps": 1}, "start": start}
+        lines.append(f'["{row}"]\ndataset = "{entry.dataset}"\ntransform = "{entry.transform}"')
         lines += [f"{key} = {toml(value)}" for key, value in parts.items() if value]
     own_registry.write_text("\n".join(lines))
 
@@ -85,6 +84,7 @@ def toml(table: dict[str, object]) -> str:
 def run_all(tree: Path, out: Path, *arguments: str) -> list[dict]:
     done = coldbench(
         *("run", "--table", "all", "--data-root", tree, "--output", out, "--images", "6", "--format", "json"),
+        *("--set", "timesteps=4"),
         *("--features", "tests.example_plugin:mean_colours", *arguments),
         cwd=Path(__file__).parents[2],
     )
@@ -95,13 +95,17 @@ def run_all(tree: Path, out: Path, *arguments: str) -> list[dict]:
 @pytest.mark.usefixtures("small_networks")
 def test_every_row_runs_with_random_weights_where_they_are_allowed(tree: Path, tmp_path: Path) -> None:
     cells = run_all(tree, tmp_path, "--allow-random-weights")
-    measured = {(c["table"], c["checkpoint"], c["method"]) for c in cells if c["status"] == "measured"}
+    measured = {
+        (c["where"]["table"], c["identity"]["checkpoint"], c["where"]["method"])
+        for c in cells
+        if c["status"] == "measured"
+    }
     assert measured == {(row.table, row.checkpoint, method) for row in ROWS for method in row.methods}
-    assert {c["metric"] for c in cells if c["status"] == "missing"} == {"FID"}
-    networked = [c for c in cells if c["status"] == "measured" and c["method"] != "degraded"]
-    assert {c["checkpoint_sha256"] for c in networked} == {"random"}
+    assert {c["metric"]["label"] for c in cells if c["status"] == "missing"} == {"FID"}
+    networked = [c for c in cells if c["status"] == "measured" and c["where"]["method"] != "degraded"]
+    assert {c["identity"]["checkpoint_sha256"] for c in networked} == {"random"}
     assert all(np.isfinite(c["value"]) for c in networked)
-    assert {c["data"] for c in cells} >= {"MNIST", "CIFAR-10", "CelebA", "AFHQ training images"}
+    assert {c["identity"]["data"] for c in cells} >= {"MNIST", "CIFAR-10", "CelebA", "AFHQ training images"}
     for row in ROWS:
         assert (tmp_path / "pictures" / f"{row.stem}.png").exists()
         table = (tmp_path / f"table-{row.table}.md").read_text()
@@ -111,8 +115,8 @@ def test_every_row_runs_with_random_weights_where_they_are_allowed(tree: Path, t
 @pytest.mark.usefixtures("small_networks")
 def test_without_the_flag_no_random_network_scores(tree: Path, tmp_path: Path) -> None:
     cells = run_all(tree, tmp_path)
-    assert {c["method"] for c in cells if c["status"] == "measured"} == {"degraded"}
-    refused = {(c["checkpoint"], c["reason"]) for c in cells if c["method"] != "degraded"}
+    assert {c["where"]["method"] for c in cells if c["status"] == "measured"} == {"degraded"}
+    refused = {(c["identity"]["checkpoint"], c["reason"]) for c in cells if c["where"]["method"] != "degraded"}
     assert refused == {
         (row.checkpoint, f"no weights for {row.checkpoint}: coldbench train {row.checkpoint}") for row in ROWS
     }
@@ -131,7 +135,7 @@ def test_without_the_flag_no_random_network_scores(tree: Path, tmp_path: Path) -
 def test_the_split_of_celeba_is_by_sorted_name(tree: Path) -> None:
     files = [file.name for file in image_files(tree / "celeba-hq")]
     assert files == sorted(files)
-    train, test = celeba(tree, train=True), celeba(tree)
+    train, test = open_celeba(tree, train=True), open_celeba(tree)
     assert (train.count, test.count) == (72, 8)
     assert [Path(test.read(i).filename).name for i in range(8)] == files[72:]
     assert Path(train.read(71).filename).name == files[71]
@@ -145,7 +149,7 @@ def test_nine_tenths_train(images: int, training: int, tmp_path: Path, monkeypat
     assert sum(i < 0.9 * images for i in range(images)) == training
     monkeypatch.setattr("coldbench.data.datasets.image_files", lambda folder: names)
     monkeypatch.setattr("coldbench.data.datasets.files_source", lambda name, root, files: len(files))
-    assert celeba(tmp_path, train=True) == training
+    assert open_celeba(tmp_path, train=True) == training
 
 
 def test_a_split_that_exists_is_taken_as_it_is(photographs: np.ndarray, tmp_path: Path) -> None:
@@ -154,32 +158,32 @@ def test_a_split_that_exists_is_taken_as_it_is(photographs: np.ndarray, tmp_path
         fill(tmp_path / "celeba-hq" / split, pictures, ["."], number, KINDS)
         fill(tmp_path / "afhq" / split, pictures, ["cat"], number, KINDS)
         fill(tmp_path / "cifar10" / split, pictures, ["cat"], number, KINDS)
-    for dataset in (celeba, afhq, cifar10):
+    for dataset in (open_celeba, open_afhq, open_cifar10):
         assert (dataset(tmp_path, train=True).count, dataset(tmp_path).count) == (5, 3)
 
 
 def test_half_a_split_is_not_split_again(photographs: np.ndarray, tmp_path: Path) -> None:
     """Or training images would be tested on."""
     fill(tmp_path / "celeba-hq" / "train", map(Image.fromarray, photographs), ["."], 20, KINDS)
-    assert celeba(tmp_path, train=True).count == 20
+    assert open_celeba(tmp_path, train=True).count == 20
     with pytest.raises(Missing, match=r"celeba-hq.test"):
-        celeba(tmp_path)
+        open_celeba(tmp_path)
 
 
-@pytest.mark.parametrize("dataset", [celeba, afhq, cifar10])
+@pytest.mark.parametrize("dataset", [open_celeba, open_afhq, open_cifar10])
 def test_an_absent_set_names_the_command(dataset: object, tmp_path: Path) -> None:
     with pytest.raises(Missing, match="coldbench fetch"):
         dataset(tmp_path)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.table}-{row.checkpoint}")
-def test_every_row_has_its_degradation_network_recipe_and_presets(row: object) -> None:
-    entry = find_entry(row.checkpoint)  # type: ignore[attr-defined]
+def test_every_row_has_its_degradation_network_recipe_and_presets(row: Row) -> None:
+    entry = find_entry(row.checkpoint)
     for variant in (entry, *(entry.with_preset(name) for name in entry.presets)):
         recipe = Recipe.of(variant)
         assert recipe.augmentation in TRANSFORMS
-        build_network(variant)
-    assert build_degradation(entry).timesteps == entry.degradation["timesteps"]
+        build_network(variant.network)
+    assert build_degradation(entry.degradation).timesteps == entry.degradation["timesteps"]
     if entry.dataset != "mnist":
         paper = Recipe.of(entry)
         assert (paper.lr, paper.ema, paper.accumulate, paper.schedule) == (2e-5, 0.995, 2, "constant")

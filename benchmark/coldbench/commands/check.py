@@ -117,11 +117,12 @@ def update(checked: Checked) -> None:
             f"{summary(checked.drifts)}: {len(held)} cannot be updated; measure new references with coldbench run"
         )
     moved = {drift.record.key for drift in checked.drifts if drift.status == Status.MOVED}
-    for path, then in checked.references.items():
+    for path in checked.references:
         now = {record.key: record for record in checked.measured[path] if record.key in moved}
         if not now:
             continue
-        records = [now.get(record.key, record) for record in then]
+        # All of the file, of which a check of some metrics read a part.
+        records = [now.get(record.key, record) for record in stored.load(path)]
         stored.save(records, path)
         if path.with_suffix(".md").exists():  # what measured them wrote both
             compared = any(record.differences for record in records)

@@ -12,7 +12,7 @@ from coldbench.commands.plan import Given, Plan, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
-from coldbench.core.registry import did_you_mean
+from coldbench.core.registry import did_you_mean, module_hint
 from coldbench.data.datasets import dataset_title
 from coldbench.diffusion.catalog import find_entry, load_entries
 from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS
@@ -73,7 +73,8 @@ def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, re
     """
     entry = load_entries().get(restorer)
     if entry is None and ":" not in restorer and restorer not in RESTORERS:
-        raise BadInput(f"unknown model or restorer '{restorer}'{did_you_mean(restorer, [*load_entries(), *RESTORERS])}")
+        known = did_you_mean(restorer, [*load_entries(), *RESTORERS])
+        raise BadInput(f"unknown model or restorer '{restorer}'{module_hint(restorer) or known}")
     data = request.data or (entry.dataset if entry else None)
     if data is None or (degradation is None and entry is None):
         raise BadInput(f"{restorer} is no registered model: say --degradation and --data")
@@ -100,7 +101,8 @@ def degradation_settings(name: str) -> Mapping[str, Any]:
     if name in DEGRADATIONS or ":" in name:
         return {"name": name}
     if name not in entries:
-        raise BadInput(f"unknown degradation '{name}'{did_you_mean(name, [*DEGRADATIONS, *entries])}")
+        known = did_you_mean(name, [*DEGRADATIONS, *entries])
+        raise BadInput(f"unknown degradation '{name}'{module_hint(name) or known}")
     return find_entry(name).degradation
 
 

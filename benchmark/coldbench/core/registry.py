@@ -45,7 +45,7 @@ class Registry:
         if name in targets:
             return _imported(targets[name], f"{self.kind} '{name}' ({targets[name]})")
         if ":" not in name:
-            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}{_module_hint(name)}")
+            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, targets)}{module_hint(name)}")
         if "" not in sys.path:
             sys.path.insert(0, "")  # modules of the working directory are found, as ``python -m`` finds them
         return _imported(name, f"{self.kind} '{name}'")
@@ -58,7 +58,7 @@ class Registry:
         """
         known = {each.lower(): each for each in self}
         if ":" not in name and name.lower() not in known:
-            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, known.values())}{_module_hint(name)}")
+            raise BadInput(f"unknown {self.kind} '{name}'{did_you_mean(name, known.values())}{module_hint(name)}")
         return known.get(name.lower(), name)
 
     def is_builtin(self, name: str) -> bool:
@@ -83,7 +83,7 @@ def _imported(target: str, what: str) -> Any:
         raise BadInput(f"{what} cannot be loaded: {type(error).__name__}: {one_line(error)}") from error
 
 
-def _module_hint(name: str) -> str:
+def module_hint(name: str) -> str:
     """How an attribute of a module is named, for somebody who named the module's file."""
     return f"; an attribute of a module is named {name.removesuffix('.py')}:NAME" if name.endswith(".py") else ""
 
