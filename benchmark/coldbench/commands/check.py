@@ -202,7 +202,12 @@ def _job(then: list[Record], request: Request) -> Job:
         protocol=first.identity.protocol,
         allow_random_weights=any(record.identity.checkpoint_sha256 == RANDOM_WEIGHTS for record in then),
     )
-    return _row(first, methods, asked), asked, then
+    try:
+        return _row(first, methods, asked), asked, then
+    except KeyError as error:
+        raise BadInput(
+            f"the record of {first.where.row} does not say what measures it again: it lacks {error}"
+        ) from error
 
 
 def _data(first: Record, request: Request) -> str | None:
@@ -255,7 +260,7 @@ def _measure_again(row: Row, request: Request, then: Sequence[Record], claim: Cl
     try:
         tabled = then[0].request["command"] == "run"
         prepared = plan(row, request, request.store(), tabled=tabled)
-        command = {key: then[0].request[key] for key in ("command", "table")}
+        command = {key: then[0].request.get(key) for key in ("command", "table")}
         measured = measure_plan(prepared, claim, command, f"{then[0].where.table} {row.title}").records
     except Missing as error:
         return [replace(each, value=None, interval=None, status=stored.MISSING, reason=str(error)) for each in then]

@@ -166,6 +166,7 @@ class Record:
         published: what the paper prints there, if it prints anything.
         differences: in a comparison, from the methods before this one.
         request: what has it again; see ``coldbench.commands.request``.
+        schema_version: 2 for one turned into today's layout out of schema 2, which did not know all settings.
     """
 
     where: Where
@@ -227,9 +228,9 @@ def load(path: Path) -> list[Record]:
 def _record(spec: Any) -> Record:
     """One record read from JSON; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
     version = spec.get("schema_version") if isinstance(spec, dict) else None
-    if version == 2:
+    if version == 2 and "where" not in spec:
         return dataclasses.replace(_valid(_read(Record, upgraded(spec), "")), schema_version=2)
-    if version != SCHEMA_VERSION:
+    if version not in (2, SCHEMA_VERSION):
         raise ValueError(f"one is of schema {version}")
     return _valid(_read(Record, spec, ""))
 
