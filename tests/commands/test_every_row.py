@@ -83,7 +83,7 @@ def toml(table: dict[str, object]) -> str:
 
 def run_all(tree: Path, out: Path, *arguments: str) -> list[dict]:
     done = coldbench(
-        *("run", "--table", "all", "--data-root", tree, "--output", out, "--images", "6", "--format", "json"),
+        *("run", "--table", "all", "--data-root", tree, "--output", out, "--images", "3", "--format", "json"),
         *("--set", "timesteps=4"),
         *("--features", "tests.example_plugin:mean_colours", *arguments),
         cwd=Path(__file__).parents[2],

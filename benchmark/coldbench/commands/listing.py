@@ -17,6 +17,7 @@ from coldbench.data.datasets import DATASETS, find_dataset, open_source
 from coldbench.data.transforms import TRANSFORMS
 from coldbench.diffusion.catalog import Entry, load_entries
 from coldbench.diffusion.registries import DEGRADATIONS, NETWORKS, RESTORERS, SAMPLERS
+from coldbench.diffusion.samplers import find_sampler
 from coldbench.metrics.features import FEATURES, absence
 from coldbench.metrics.metric import METRICS, find_metrics
 from coldbench.tables.tables import Row, paper_tables
@@ -96,13 +97,24 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, _WIDTH, subsequent_indent=_INDENT)
 
 
-def _datasets(request: Request) -> str:
+def _each(registry: Registry, say: Callable[[str], str]) -> str:
+    """What is said of each name; a plug-in that cannot be loaded says why, and the others are listed all the same."""
     lines = []
-    for name in DATASETS:
-        lines.append(f"{name:<10} {find_dataset(name).title}")
-        for split, train in (("test", False), ("training", True)):
-            lines.append(f"{_INDENT}{split} images: {_split_state(name, request, train=train)}")
-    return "\n".join([*lines, "folder:PATH, npz:PATH or module:attribute serve as well"])
+    for name in registry:
+        try:
+            lines.append(say(name))
+        except BadInput as error:
+            lines.append(f"{name:<10} cannot be used: {error}")
+    return "\n".join(lines) or "none; module:attribute serves as well"
+
+
+def _datasets(request: Request) -> str:
+    def say(name: str) -> str:
+        splits = {"test": False, "training": True}
+        states = [f"{_INDENT}{split} images: {_split_state(name, request, train=splits[split])}" for split in splits]
+        return "\n".join([f"{name:<10} {find_dataset(name).title}", *states])
+
+    return f"{_each(DATASETS, say)}\nfolder:PATH, npz:PATH or module:attribute serve as well"
 
 
 def _split_state(name: str, request: Request, *, train: bool) -> str:
@@ -117,21 +129,38 @@ def _split_state(name: str, request: Request, *, train: bool) -> str:
 def _features(request: Request) -> str:
     import torch
 
-    states = {name: absence(name, torch.device("cpu")) or "at hand" for name in FEATURES}
-    return "\n".join(f"{name:<22} {state}" for name, state in states.items())
+    return _each(FEATURES, lambda name: f"{name:<22} {absence(name, torch.device('cpu')) or 'at hand'}")
 
 
 def _metrics(request: Request) -> str:
-    lines = []
-    for metric in find_metrics(list(METRICS)):
+    def say(name: str) -> str:
+        (metric,) = find_metrics([name])
         reads = "images and their originals" if metric.reads == "pairs" else "features of two sets of images"
         try:
             metric.ready()
-            state = ""
         except Missing as error:
-            state = f"; {error}"
-        lines.append(f"{metric.name:<8} {metric.better} is better; of {reads}{state}")
-    return "\n".join(lines)
+            return f"{name:<8} {metric.better} is better; of {reads}; {error}"
+        return f"{name:<8} {metric.better} is better; of {reads}"
+
+    return _each(METRICS, say)
+
+
+#: What a sampler starts from, in words.
+_STARTS = {
+    "degraded": "a degraded image",
+    "noise": "noise",
+    "channel-means": "channel means",
+    "any": "whatever its model starts from",
+}
+
+
+def _samplers(request: Request) -> str:
+    def say(name: str) -> str:
+        sampler = find_sampler(name)
+        summary = (inspect.getdoc(sampler.sample) or "").partition("\n")[0]
+        return f"{name:<18} from {_STARTS.get(sampler.start, sampler.start)}: {summary}".rstrip(": ")
+
+    return _each(SAMPLERS, say)
 
 
 def _transforms(request: Request) -> str:
@@ -142,7 +171,7 @@ def _settings(registry: Registry) -> Callable[[Request], str]:
     """A listing of classes or functions, each with what it takes, from its signature and its docstring."""
 
     def render(request: Request) -> str:
-        return "\n".join(_described(name, registry[name]) for name in registry) or "none"
+        return _each(registry, lambda name: _described(name, registry[name]))
 
     return render
 
@@ -182,7 +211,7 @@ KINDS: dict[str, Callable[[Request], str]] = {
     "models": _models,
     "datasets": _datasets,
     "degradations": _settings(DEGRADATIONS),
-    "samplers": _names(SAMPLERS),
+    "samplers": _samplers,
     "metrics": _metrics,
     "features": _features,
     "networks": _settings(NETWORKS),

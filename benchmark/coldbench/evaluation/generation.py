@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, foreign
 from coldbench.core.randomness import normal_images
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.generators import start_images
@@ -169,4 +169,5 @@ def generated(
         return normal_images(positions, seed, f"{method}-{s}", shape).to(device)
 
     # Hot diffusion's context is the noise it starts from; blur has none and ignores it.
-    return sampler.sample(restore, degradation, x_T, x_T, noise)
+    with foreign(f"sampler '{method}'"):
+        return sampler.sample(restore, degradation, x_T, x_T, noise)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, foreign
 from coldbench.core.randomness import normal_images
 from coldbench.data.decoding import Pixels
 from coldbench.data.transforms import to_model_range
@@ -115,7 +115,9 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict
         def noise(s: int, method: str = method) -> Tensor:
             return normal_images(indices, task.seed, f"{method}-{s}", x0.shape[1:]).to(task.device)
 
-        outputs[method] = _images(protocol.sampler(method).sample(remembering, degradation, x_T, context, noise), x0)
+        with foreign(f"sampler '{method}'"):
+            sampled = protocol.sampler(method).sample(remembering, degradation, x_T, context, noise)
+        outputs[method] = _images(sampled, x0)
     return {ORIGINAL: x0, **outputs}
 
 
