@@ -8,16 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from coldbench.metrics.coverage import CASES, Case, coverage, frechet_to_normal, normal_features
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
-from coldbench.metrics.intervals import BLOCK, GROUPS, Estimate, Grouped, difference, estimate
-from coldbench.metrics.pixelwise import RMSE
+from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, difference, estimate
+from coldbench.metrics.pixelwise import SquaredError
 
-COUNT = 2 * GROUPS * BLOCK
+#: Images: 32 a group.
+COUNT = 32 * GROUPS
 
 
 def mean_squares(values: Tensor, batch: int = 64) -> Estimate:
     """RMSE of single pixels against zero."""
-    grouped = Grouped(RMSE, GROUPS, len(values))
+    grouped = Grouped(SquaredError, GROUPS, len(values))
     for start in range(0, len(values), batch):
         images = values[start : start + batch, None, None, None]
         grouped.update(range(start, start + len(images)), images, torch.zeros_like(images))
@@ -27,7 +29,7 @@ def mean_squares(values: Tensor, batch: int = 64) -> Estimate:
 def test_the_error_of_a_mean_is_that_of_its_groups() -> None:
     values = torch.rand(COUNT, generator=torch.Generator().manual_seed(0)).double()
     found = mean_squares(values)
-    groups = (values**2).reshape(2, GROUPS, BLOCK).mean(dim=(0, 2))
+    groups = (values**2).reshape(GROUPS, 32).mean(dim=1)
     assert found.value == pytest.approx((values**2).mean().item(), rel=1e-12)
     assert found.error() == pytest.approx((groups.std() / math.sqrt(GROUPS)).item(), rel=1e-9)
     low, high = found.interval() or (math.nan, math.nan)
@@ -81,7 +83,7 @@ def test_a_method_against_itself_shows_no_difference() -> None:
 
 def test_what_was_not_drawn_has_no_part_in_the_spread() -> None:
     """A mean over 200 drawn values and 200 zeros: half the mean, and half the error."""
-    grouped = Grouped(RMSE, GROUPS, 200)
+    grouped = Grouped(SquaredError, GROUPS, 200)
     values = torch.rand(200, generator=torch.Generator().manual_seed(0)).reshape(200, 1, 1, 1)
     grouped.update(range(200), values, torch.zeros_like(values))
     alone = estimate(lambda meter: meter.result() ** 2, grouped)
@@ -93,13 +95,62 @@ def test_what_was_not_drawn_has_no_part_in_the_spread() -> None:
 
 
 @pytest.mark.parametrize("images", [20, 33, 50, 333, 1000, 6400, 10_000])
-def test_groups_are_alike_in_size(images: int) -> None:
-    grouped = Grouped(RMSE, GROUPS, images)
-    one = torch.ones(images, 1, 1, 1)
-    grouped.update(range(images), one, one)
-    sizes = [meter.count for meter in grouped.groups]
+def test_groups_are_runs_of_neighbours_alike_in_size(images: int) -> None:
+    """However the images come in batches, and whatever their number: 20 runs, which differ by one image at most."""
+    grouped = Grouped(FeatureStatistics, GROUPS, images)
+    positions = torch.arange(images).double()[:, None]
+    for batch in positions.split(64):
+        grouped.update(batch.flatten().long().tolist(), batch)
+    sizes = [group.count for group in grouped.groups]
     assert sum(sizes) == images
-    assert max(sizes) - min(sizes) <= math.ceil(images / (GROUPS * BLOCK))
+    assert max(sizes) - min(sizes) <= 1
+    starts = torch.tensor([0, *sizes]).cumsum(0)
+    for group, start, stop in zip(grouped.groups, starts[:-1], starts[1:], strict=True):
+        expected = positions[start:stop].double()
+        assert group.mean.item() == pytest.approx(expected.mean().item())
+        assert group.scatter.item() == pytest.approx((expected - expected.mean()).square().sum().item())
+
+
+def covered(case: Case, spread: bool, draws: int = 150) -> float:
+    """The share of intervals that hold the truth, the mean over all simulated measurements.
+
+    Args:
+        case: of distances between Gaussians.
+        spread: deal each run's images out among all groups, instead of leaving them together.
+    """
+    generator = torch.Generator().manual_seed(0)
+    order = torch.arange(case.images)
+    if spread:
+        order = order.reshape(-1, GROUPS).T.flatten()  # neighbours end in different groups
+    found = []
+    for _ in range(draws):
+        grouped = Grouped(FeatureStatistics, GROUPS, case.images)
+        grouped.update(range(case.images), normal_features(case, generator)[order])
+        found.append(estimate(frechet_to_normal, grouped))
+    truth = sum(each.value for each in found) / draws
+    intervals = [each.interval() or (math.nan, math.nan) for each in found]
+    return sum(low <= truth <= high for low, high in intervals) / draws
+
+
+@pytest.mark.parametrize("run", [1, 16, 30, 50])
+def test_intervals_cover_where_neighbours_are_alike(run: int) -> None:
+    """Runs of images that have something in common, as digits by one writer do, up to a group's length."""
+    assert 0.89 <= covered(Case("FD", 1000, 4, 1.0, run), spread=False) <= 0.99
+
+
+def test_groups_that_divide_a_run_would_not_cover() -> None:
+    """What the coverage of correlated data is there to see: each writer's digits in all groups."""
+    assert covered(Case("FD", 1000, 4, 1.0, 50), spread=True) < 0.6
+    assert covered(Case("FD", 1000, 4, 1.0, 1), spread=True) > 0.89
+
+
+def test_the_coverage_table_holds_correlated_data_of_mnist_s_size() -> None:
+    runs = {case.run for case in CASES if case.images == 10_000}
+    assert runs, "MNIST has 10,000 test images"
+    assert all(100 <= run <= 200 for run in runs)
+    line = coverage(Case("RMSE", 100, run=5), draws=20)
+    assert line["Run"] == 5
+    assert float(str(line["Truth at N"])) == pytest.approx(1, abs=0.02)
 
 
 def test_too_few_groups_give_no_interval() -> None:

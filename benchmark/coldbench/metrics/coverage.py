@@ -20,11 +20,13 @@ from coldbench.metrics.metric import Mean
 from coldbench.metrics.pixelwise import SSIM, SquaredError
 
 #: Simulated measurements a line.
-DRAWS = 400
+DRAWS = 200
 #: More of them, values alone, where the truth is a mean over measurements.
-TRUTH_DRAWS = 2000
+TRUTH_DRAWS = 1000
 #: std of what a paired case adds to the features.
 NOISE = 0.5
+#: Share of the variance that the images of a run have in common.
+SHARED = 0.25
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ class Case:
         images: N.
         dimensions: d of the features; 0 where there are none.
         shift: distance of the two Gaussians' means.
+        run: neighbours that have something in common, as digits by one writer do; 1 where no image is like another.
     """
 
     metric: str
     images: int
     dimensions: int = 0
     shift: float = 0.0
+    run: int = 1
 
 
 CASES = (
@@ -53,6 +57,12 @@ CASES = (
     *(Case("FD", 100, 128, shift) for shift in (1.0, 4.0)),  # fewer images than dimensions
     Case("FD", 1000, 16, 0.0),
     *(Case("FD, paired", images, dim, 1.0) for dim in (4, 16, 64) for images in (320, 1000)),
+    # Runs of a twentieth of the images, as long as a group, and shorter ones; the last lines are of MNIST's size, and
+    # about as long as what one writer has in it.
+    *(Case(metric, 1000, run=run) for metric in ("RMSE", "SSIM") for run in (50, 16)),
+    *(Case(metric, 1000, 4, 1.0, run) for metric in ("FD", "FD, paired") for run in (50, 30, 16)),
+    *(Case("FD", 1000, 16, 1.0, run) for run in (50, 16)),
+    *(Case(metric, 10_000, 16, 1.0, run) for metric in ("FD", "FD, paired") for run in (100, 200)),
 )
 
 
@@ -70,6 +80,7 @@ def coverage(case: Case, draws: int = DRAWS) -> dict[str, object]:
         "Metric": case.metric,
         "d": case.dimensions or "",
         "N": case.images,
+        "Run": case.run,
         "Truth at N": f"{at_n:.4g}",
         "Covered": f"{_share(found, at_n):.1%}",
         "Truth for N to infinity": "" if limit is None else f"{limit:.4g}",
@@ -90,23 +101,24 @@ def _limit(case: Case) -> float | None:
 def _rmse(case: Case, generator: torch.Generator, groups: int) -> Estimate:
     """Images of white noise of std 1, against black: the RMSE is 1."""
     grouped = Grouped(SquaredError, groups, case.images)
-    noise = torch.randn(case.images, 1, 4, 4, generator=generator, dtype=torch.float64)
+    noise = _normal(case, generator, 16).reshape(case.images, 1, 4, 4)
     grouped.update(range(case.images), noise, torch.zeros_like(noise))
     return estimate(SquaredError.result, grouped)
 
 
 def _ssim(case: Case, generator: torch.Generator, groups: int) -> Estimate:
-    """Images of white noise, each seen through more noise of a strength of its own."""
+    """Images of white noise, each seen through more noise; its strength is the image's own, or that of its run."""
     grouped: Grouped[Mean] = Grouped(SSIM.accumulator, groups, case.images)
     noise, more = torch.rand(2, case.images, 1, 12, 12, generator=generator, dtype=torch.float64)
-    grouped.update(range(case.images), noise + torch.rand(case.images, 1, 1, 1, generator=generator) * more, noise)
+    strengths = torch.rand(math.ceil(case.images / case.run), 1, 1, 1, generator=generator)
+    grouped.update(range(case.images), noise + _run_by_run(case, strengths) * more, noise)
     return estimate(SSIM.result, grouped)
 
 
 def _paired(case: Case, generator: torch.Generator, groups: int) -> Estimate:
     """Tables 1-4: the features of restored images, moved by ``shift`` and noisier, against those of their originals."""
     ours, originals = (Grouped(FeatureStatistics, groups, case.images) for _ in range(2))
-    features = _features(case, generator)
+    features = normal_features(case, generator)
     noise = torch.randn(case.images, case.dimensions, generator=generator, dtype=torch.float64)
     ours.update(range(case.images), features + NOISE * noise)
     originals.update(range(case.images), features - _shift(case))
@@ -116,15 +128,35 @@ def _paired(case: Case, generator: torch.Generator, groups: int) -> Estimate:
 def _frechet(case: Case, generator: torch.Generator, groups: int) -> Estimate:
     """Standard normal features moved by ``shift``, against the standard normal itself: the distance is shift^2."""
     grouped = Grouped(FeatureStatistics, groups, case.images)
-    grouped.update(range(case.images), _features(case, generator))
+    grouped.update(range(case.images), normal_features(case, generator))
+    return estimate(frechet_to_normal, grouped)
+
+
+def frechet_to_normal(features: FeatureStatistics) -> float:
+    """The Frechet distance from the standard normal distribution itself."""
     population = FeatureStatistics()
-    population.count, population.mean = 2, torch.zeros(case.dimensions).double()
-    population.scatter = torch.eye(case.dimensions).double()
-    return estimate(lambda ours: frechet_distance(ours, population), grouped)
+    population.count, population.mean = 2, torch.zeros_like(features.mean)
+    population.scatter = torch.eye(len(features.mean), dtype=torch.float64)
+    return frechet_distance(features, population)
 
 
-def _features(case: Case, generator: torch.Generator) -> Tensor:
-    return torch.randn(case.images, case.dimensions, generator=generator, dtype=torch.float64) + _shift(case)
+def normal_features(case: Case, generator: torch.Generator) -> Tensor:
+    """Normal features (N, d) of covariance 1, moved by the case's shift."""
+    return _normal(case, generator, case.dimensions) + _shift(case)
+
+
+def _normal(case: Case, generator: torch.Generator, dimensions: int) -> Tensor:
+    """Standard normal numbers (N, d); those of a run have the share ``SHARED`` of their variance in common."""
+    own = torch.randn(case.images, dimensions, generator=generator, dtype=torch.float64)
+    if case.run == 1:
+        return own
+    runs = torch.randn(math.ceil(case.images / case.run), dimensions, generator=generator, dtype=torch.float64)
+    return math.sqrt(1 - SHARED) * own + math.sqrt(SHARED) * _run_by_run(case, runs)
+
+
+def _run_by_run(case: Case, values: Tensor) -> Tensor:
+    """What each image has of its run: (R, ...) -> (N, ...)."""
+    return values.repeat_interleave(case.run, dim=0)[: case.images]
 
 
 def _shift(case: Case) -> Tensor:
@@ -144,6 +176,7 @@ MEASURES = {"RMSE": _rmse, "SSIM": _ssim, "FD": _frechet, "FD, paired": _paired}
 
 def main() -> None:
     """Print the table, as Markdown."""
+    torch.set_num_threads(1)  # the matrices are small: more threads would wait for one another
     frame = pd.DataFrame([coverage(case) for case in CASES])
     print(frame.to_markdown(index=False, tablefmt="github", disable_numparse=True))
 

@@ -43,7 +43,7 @@ class Features:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
-        self.parts, self._own = [state["features"]], None
+        self.parts, self._own = [state["features"]] if len(state["features"]) else [], None
 
     def all(self) -> Tensor:
         """float32 (N, d)."""
@@ -59,8 +59,8 @@ class Features:
             raise BadInput("a kernel distance needs at least 2 images")
         if self._own is None:
             features = self.all()
-            total = _kernel_sum(features, features) - float(_kernel(features.square().sum(1).double(), features).sum())
-            self._own = total / (self.count * (self.count - 1))
+            themselves = float(_kernel(features.double().square().sum(1), features).sum())
+            self._own = (_kernel_sum(features, features) - themselves) / (self.count * (self.count - 1))
         return self._own
 
 

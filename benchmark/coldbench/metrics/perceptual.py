@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.hub import get_dir
 
 from coldbench.core.download import Download, download
-from coldbench.core.errors import Missing
+from coldbench.core.errors import BadInput, Missing
+from coldbench.core.files import sha256_of
 from coldbench.metrics.metric import mean_over_images
 
 #: The first digits of the SHA-256 of AlexNet's weights, as their authors put them into the file's name.
@@ -41,13 +42,15 @@ def ready() -> None:
 def lpips_per_image(prediction: Tensor, target: Tensor) -> Tensor:
     """LPIPS of images (B, C, H, W) in [0, 1], clamped, grey taken for colour: (B,)."""
     x, y = (images.float().clamp(0, 1).expand(-1, 3, -1, -1) for images in (prediction, target))
-    distances: Tensor = _network().to(x.device)(x, y, normalize=True)
+    distances: Tensor = _network(weights()).to(x.device)(x, y, normalize=True)
     return distances.flatten()
 
 
 @cache
-def _network() -> Any:
+def _network(path: Path) -> Any:
     ready()
+    if not sha256_of(path).startswith(SHA256):
+        raise BadInput(f"{path} is damaged (its sha256 does not begin with {SHA256}): delete it, fetch it again")
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     return LearnedPerceptualImagePatchSimilarity(net_type="alex").net
