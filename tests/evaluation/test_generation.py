@@ -12,23 +12,28 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from coldbench import api
-from coldbench.commands.plan import Settings, prepare
+from coldbench.commands.plan import plan
+from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
 from coldbench.data.cache import ImageStore
-from coldbench.data.datasets import mnist
+from coldbench.data.datasets import open_mnist
 from coldbench.data.decoding import decode
-from coldbench.data.sources import array_source
+from coldbench.data.sources import ImageSource, array_source
 from coldbench.data.transforms import TRANSFORMS, to_model_range
-from coldbench.diffusion.catalog import DATASETS, find_entry
 from coldbench.diffusion.degradations.blur import blur
 from coldbench.diffusion.degradations.noise import GaussianNoise
-from coldbench.diffusion.starts import REGULARIZATION, constant_start, fit_channel_means, noise_start
-from coldbench.evaluation.generation import GENERATORS, Generation, as_file, generate
-from coldbench.evaluation.reference_statistics import training_reference
-from coldbench.metrics import features
-from coldbench.metrics.features import FeatureSpace, mnist_cnn
-from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.diffusion.generators import REGULARIZATION, constant_start, fit_channel_means, noise_start
+from coldbench.diffusion.registries import SAMPLERS
+from coldbench.diffusion.samplers import DEGRADED_IMAGE, find_sampler
+from coldbench.evaluation.generation import Generation, as_file, generate
+from coldbench.evaluation.reference_statistics import TrainingFeatures, training_features
+from coldbench.metrics import inception
+from coldbench.metrics.digits import mnist_cnn
+from coldbench.metrics.features import FID_FEATURES, FeatureSpace, load_feature_space
+from coldbench.metrics.frechet import FID, FeatureStatistics, frechet_distance
+from coldbench.metrics.kernel import KID, Features, kernel_distance
+from coldbench.metrics.metric import Metric
+from coldbench.tables.tables import select_rows
 
 CPU = torch.device("cpu")
 SIZE, TIMESTEPS = 8, 5
@@ -43,7 +48,9 @@ def reference(images: Tensor) -> FeatureStatistics:
     return statistics
 
 
-TRAINING = reference(torch.rand(200, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)))
+TRAINING_IMAGES = torch.rand(200, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+TRAINING, TRAINING_FEATURES = reference(TRAINING_IMAGES), Features()
+TRAINING_FEATURES.update(PIXELS.extract(TRAINING_IMAGES))
 
 
 def task(start: str, methods: tuple[str, ...], images: int = 12, batch_size: int = 64) -> Generation:
@@ -57,8 +64,9 @@ def task(start: str, methods: tuple[str, ...], images: int = 12, batch_size: int
         degradation=degradation,
         start={"name": start, **(FIT if start == "channel-means" else {})},
         restore=lambda x, s: x * 0.9 / s,
+        metrics=[FID],
         features=[PIXELS],
-        references={"pixels": TRAINING},
+        references={("pixels", "FID"): TRAINING},
         methods=methods,
         images=images,
         channels=3,
@@ -72,7 +80,33 @@ HOT, COLD = ("fixed-noise", "estimated-noise", "ddpm"), ("perfect-symmetry", "br
 
 
 def test_every_generator_is_tested_here() -> None:
-    assert set(GENERATORS) == {*HOT, *COLD}
+    assert {name for name in SAMPLERS if find_sampler(name).start != DEGRADED_IMAGE} == {*HOT, *COLD}
+
+
+@pytest.mark.parametrize(("start", "method", "served"), [("noise", COLD[0], "channel-means"), ("noise", "sampled", "")])
+def test_a_method_of_another_start_is_refused(start: str, method: str, served: str) -> None:
+    with pytest.raises(BadInput, match=f"{method} generates from {served or 'degraded'}, and this model from {start}"):
+        generate(task(start, (method,)))
+
+
+def test_several_metrics_are_taken_of_the_same_images() -> None:
+    """KID beside FID: neither moves for the other's company, and both are those of the images."""
+    both = dataclasses.replace(
+        task("noise", HOT[:1]),
+        metrics=[FID, KID],
+        references={("pixels", "FID"): TRAINING, ("pixels", "KID"): TRAINING_FEATURES},
+    )
+    found = generate(both)
+    assert (
+        found.values["fixed-noise", "FID", "pixels"]
+        == generate(task("noise", HOT[:1])).values["fixed-noise", "FID", "pixels"]
+    )
+    seen = Features()
+    seen.update(PIXELS.extract(found.gallery["fixed-noise"]))
+    assert found.values["fixed-noise", "KID", "pixels"] == pytest.approx(
+        kernel_distance(seen, TRAINING_FEATURES), rel=1e-6
+    )
+    assert found.deviations["fixed-noise", "KID", "pixels"] is not None
 
 
 @pytest.mark.parametrize(("start", "methods"), [("noise", HOT), ("channel-means", COLD)])
@@ -116,7 +150,7 @@ def test_values_are_the_distance_of_8_bit_images_to_the_reference() -> None:
         x = x - cold.degradation(x0_hat, s) + cold.degradation(x0_hat, s - 1)
     pixels = ((x + 1) / 2 * 255).clamp(0, 255).round().byte().float() / 255
     expected = frechet_distance(TRAINING, reference(pixels))
-    assert found.values["broken-symmetry", "FD", "pixels"] == pytest.approx(expected, rel=1e-3)
+    assert found.values["broken-symmetry", "FID", "pixels"] == pytest.approx(expected, rel=1e-3)
     torch.testing.assert_close(found.gallery["broken-symmetry"], pixels[:16], atol=1.1 / 255, rtol=0)
 
 
@@ -178,17 +212,36 @@ class TestReference:
     """The statistics of training images are taken once, kept, and never mistaken for others."""
 
     @pytest.fixture
-    def training(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> np.ndarray:
-        """A data set ``toy`` that a plug-in brings, there as long as its file is."""
+    def training(self, tmp_path: Path) -> np.ndarray:
+        """A data set that somebody brings, there as long as its file is."""
         pixels = np.random.default_rng(0).integers(0, 256, (250, SIZE, SIZE, 3), dtype=np.uint8)
         np.save(tmp_path / "toy.npy", pixels)
-        monkeypatch.setitem(DATASETS._builtin, "toy", f"{__name__}:toy")
         return pixels
 
     def take(self, root: Path, space: FeatureSpace = PIXELS) -> FeatureStatistics:
-        return training_reference(
-            "toy", space, ImageStore(root), transform="native", image_size=SIZE, channels=3, device=CPU
-        ).statistics
+        statistics = self.taken(root, space).seen
+        assert isinstance(statistics, FeatureStatistics)
+        return statistics
+
+    def taken(self, root: Path, space: FeatureSpace = PIXELS, metric: Metric = FID) -> TrainingFeatures:
+        return training_features(
+            f"{__name__}:toy",
+            space,
+            metric,
+            ImageStore(root),
+            transform="native",
+            image_size=SIZE,
+            channels=3,
+            device=CPU,
+        )
+
+    def test_what_another_metric_accumulates_is_taken_anew(
+        self, training: np.ndarray, tmp_path: Path, own_home: Path
+    ) -> None:
+        taken = self.taken(tmp_path, metric=KID).seen
+        assert isinstance(taken, Features)
+        assert taken.count == 250
+        assert not (own_home / "statistics").exists()
 
     def test_it_is_taken_from_all_images(self, training: np.ndarray, tmp_path: Path) -> None:
         pixels = to_model_range(torch.from_numpy(training).permute(0, 3, 1, 2))
@@ -238,27 +291,28 @@ def test_a_feature_space_without_reference_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights of Inception are at hand, the training images are not: the shipped statistics still serve."""
-    other = dataclasses.replace(PIXELS, name="inception-v3-compat")
-    monkeypatch.setattr(features, "inception", lambda device: other)
-    api._feature_space.cache_clear()
-    settings = Settings(images=4, data_root=tmp_path, quiet=True)
-    prepared = prepare(find_entry("mnist-noise"), ["fixed-noise"], settings, settings.store())
-    api._feature_space.cache_clear()
+    other = dataclasses.replace(PIXELS, name=FID_FEATURES)
+    monkeypatch.setattr(inception, "inception", lambda device: other)
+    load_feature_space.cache_clear()
+    request = Request(images=4, data_root=tmp_path, quiet=True)
+    (row,) = select_rows("5", ["mnist-noise"], ["fixed-noise"])
+    prepared = plan(row, request, request.store(), tabled=True)
+    load_feature_space.cache_clear()
     assert [space.name for space in prepared.features] == ["mnist-cnn"]
-    assert "coldbench fetch mnist" in prepared.no_fid
+    assert "coldbench fetch mnist" in prepared.absent["FID", FID_FEATURES]
     assert not prepared.missing
 
 
 def test_shipped_statistics_are_those_of_the_training_images(shared: Path) -> None:
     space = mnist_cnn(CPU)
-    kept = training_reference(
-        "mnist", space, ImageStore(Path("nowhere")), transform="native", image_size=32, channels=1, device=CPU
+    kept = training_features(
+        "mnist", space, FID, ImageStore(Path("nowhere")), transform="native", image_size=32, channels=1, device=CPU
     )
-    assert kept.digest == mnist(shared / "data", train=True).digest
-    assert kept.statistics.count == 60_000
+    assert kept.digest == open_mnist(shared / "data", train=True).digest
+    assert kept.seen.count == 60_000
 
 
-def toy(root: Path, *, train: bool) -> object:
+def toy(root: Path, *, train: bool) -> ImageSource:
     assert train
     if not (root / "toy.npy").exists():
         raise Missing("no toy images")

@@ -10,20 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from coldbench.commands.run import RunOptions, measure_tables
+from coldbench.commands.request import Request
+from coldbench.commands.run import run_table
 
 
 def degraded(table: int, dataset: str, tmp_path: Path, data: str | None = None) -> dict[str, float | None]:
-    options = RunOptions(
-        table=str(table),
-        rows=(dataset,),
-        methods=("degraded",),
-        features=("none",),
-        data=data,
-        output=tmp_path,
-        quiet=True,
-    )
-    return {cell.metric: cell.value for cell in measure_tables(options)}
+    request = Request(methods=("degraded",), features=("none",), data=data, quiet=True)
+    records = run_table(str(table), request, rows=[dataset], output=tmp_path)
+    return {record.metric.name: record.value for record in records}
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import hashlib
 import random
 import resource
 import signal
@@ -15,22 +15,39 @@ from pathlib import Path
 import pytest
 import torch
 
-from coldbench.commands.output import claimed
+from coldbench import mean_over_images
+from coldbench.commands.output import keeper as keeper_of
 from coldbench.core.errors import BadInput
-from coldbench.evaluation.restoration import measure
+from coldbench.evaluation.restoration import Task, measure
 from coldbench.evaluation.resume import Keeper
-from coldbench.evaluation.scores import Tally
-from tests.helpers import assert_one_clear_line, coldbench, interruptible
-from tests.evaluation.test_restoration import task
+from coldbench.evaluation.scores import Scores
+from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.metric import find_metrics
+from coldbench.records.folder import claimed
+from coldbench.records.record import load
+from tests.helpers import assert_one_clear_line, coldbench, interruptible, restoration_task
 
-#: What a stopped and resumed run cannot share with another one.
-CLOCKS = ("seconds", "network_seconds", "images_per_second")
+#: A metric from outside the package: the brightest pixel of an image.
+BRIGHTEST = mean_over_images("Brightest", lambda x, y: x.amax((1, 2, 3)), better="lower")
 COMMAND = [sys.executable, "-m", "coldbench", "run", "--table", "3", "--rows", "mnist", "--quiet"]
 
 
-def record(folder: Path) -> list[dict[str, object]]:
-    cells = json.loads((folder / "table-3.json").read_text())
-    return [{key: value for key, value in cell.items() if key not in CLOCKS} for cell in cells]
+def record(folder: Path) -> list[object]:
+    """The records, without the clocks, which a resumed run cannot share with another one."""
+    return [dataclasses.replace(each, cost=None) for each in load(folder / "table-3.json")]
+
+
+def task(images: int, batch_size: int) -> Task:
+    """Super-resolution in one step, scored by every kind of metric in two feature spaces."""
+    made = restoration_task(
+        "mnist-superres",
+        images,
+        batch_size,
+        metrics=("FID", "KID", "SSIM", "RMSE", "PSNR", f"{__name__}:BRIGHTEST"),
+        timesteps=1,
+    )
+    corners = FeatureSpace("corners", hashlib.sha256(b"corners").hexdigest(), lambda x: x[:, :, ::16, ::16].flatten(1))
+    return dataclasses.replace(made, features=[*made.features, corners])
 
 
 def start(folder: Path, images: int) -> subprocess.Popen[bytes]:
@@ -43,6 +60,7 @@ def saved(folder: Path) -> int:
     return max((path.stat().st_mtime_ns for path in (folder / ".resume").glob("table-*.pt")), default=0)
 
 
+@pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     chance = random.Random(0)
     images = 1200
@@ -69,8 +87,9 @@ class Kill(Exception):
 
 
 @pytest.mark.parametrize("stop", [8, 24, 40])
-def test_a_tally_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -> None:
-    whole = measure(task("mnist-superres", 40, 8))
+def test_a_measurement_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -> None:
+    whole = measure(task(40, 8))
+    assert len(whole.values) == 3 * (2 * 2 + 4)
     keeper = Keeper(tmp_path / "s.pt", {"a": 1})
     seen = 0
 
@@ -81,9 +100,9 @@ def test_a_tally_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -
             raise Kill
 
     with pytest.raises(Kill) if stop < 40 else pytest.MonkeyPatch.context():
-        measure(task("mnist-superres", 40, 8), watch, keeper)
+        measure(task(40, 8), watch, keeper)
     resumed: list[int] = []
-    outcome = measure(task("mnist-superres", 40, 8), resumed.append, Keeper(tmp_path / "s.pt", {"a": 1}))
+    outcome = measure(task(40, 8), resumed.append, Keeper(tmp_path / "s.pt", {"a": 1}))
     assert resumed[0] in range(8, stop + 1, 8), "a state is saved when it is due, and at the end"
     assert resumed[0] == 40 or stop < 40
     assert list(outcome.estimates.items()) == list(whole.estimates.items())
@@ -94,45 +113,50 @@ def test_a_tally_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -
 
 def test_what_came_of_a_finished_measurement_is_not_measured_again(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "s.pt", {"a": 1})
-    whole = measure(task("mnist-superres", 40, 8), keeper=keeper)
-    unable = dataclasses.replace(task("mnist-superres", 40, 8), restore=None)
+    whole = measure(task(40, 8), keeper=keeper)
+    unable = dataclasses.replace(task(40, 8), restore=None)
     seen: list[int] = []
     again = measure(unable, seen.append, keeper)
     assert seen == [40]
     assert list(again.estimates.items()) == list(whole.estimates.items())
-    assert (again.deviations, again.dimensions) == (whole.deviations, whole.dimensions)
+    assert (again.deviations, again.warnings) == (whole.deviations, whole.warnings)
     assert (again.seconds, again.network_seconds) == (whole.seconds, whole.network_seconds)
 
 
 def test_a_state_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:
-    Keeper(tmp_path / "s.pt", {"seed": 0}).save(tally := small_tally(), now=True)
-    tally.done = 0
-    Keeper(tmp_path / "s.pt", {"seed": 1}).load(tally)
-    assert tally.done == 0
-    Keeper(tmp_path / "s.pt", {"seed": 0}).load(tally)
-    assert tally.done == 3
+    Keeper(tmp_path / "s.pt", {"seed": 0}).save(few_scores(), now=True)
+    scores = no_scores()
+    Keeper(tmp_path / "s.pt", {"seed": 1}).load(scores)
+    assert scores.done == 0
+    Keeper(tmp_path / "s.pt", {"seed": 0}).load(scores)
+    assert scores.done == 3
+    assert scores.outcome().estimates == few_scores().outcome().estimates
 
 
-def small_tally() -> Tally:
-    tally = Tally(["degraded"], [], groups=2, images=3, device=torch.device("cpu"))
-    images = torch.rand(3, 1, 16, 16)
-    tally.update(range(3), {"original": images, "degraded": images / 2})
-    return tally
+def no_scores() -> Scores:
+    return Scores(["degraded"], find_metrics(("SSIM",)), [], images=3, device=torch.device("cpu"), groups=2)
+
+
+def few_scores() -> Scores:
+    scores = no_scores()
+    images = torch.linspace(0, 1, 3 * 256).reshape(3, 1, 16, 16)
+    scores.update(range(3), {"original": images, "degraded": images / 2})
+    return scores
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / "s.pt").write_bytes(b"PK")
     with pytest.raises(BadInput, match=r"s\.pt is damaged: begin anew with --fresh"):
-        Keeper(tmp_path / "s.pt", {}).load(small_tally())
+        Keeper(tmp_path / "s.pt", {}).load(no_scores())
 
 
 def test_saving_takes_a_small_part_of_the_time(tmp_path: Path) -> None:
-    keeper, tally = Keeper(tmp_path / "s.pt", {}), small_tally()
-    keeper.save(tally, now=False)
+    keeper, scores = Keeper(tmp_path / "s.pt", {}), few_scores()
+    keeper.save(scores, now=False)
     first = keeper.path.stat().st_mtime_ns
-    keeper.save(tally, now=False)
+    keeper.save(scores, now=False)
     assert keeper.path.stat().st_mtime_ns == first
-    keeper.save(tally, now=True)
+    keeper.save(scores, now=True)
     assert keeper.path.stat().st_mtime_ns > first
 
 
@@ -146,7 +170,7 @@ def test_two_commands_on_one_folder_do_not_meet(tmp_path: Path) -> None:
 
 
 def test_interruption_is_resumable_and_says_so(tmp_path: Path) -> None:
-    command = interruptible(*COMMAND[3:], "--images", "600", "--batch-size", "8")
+    command = interruptible(*COMMAND[3:], "--images", "160", "--batch-size", "8")
     process = subprocess.Popen([*command, "--output", str(tmp_path)], stderr=subprocess.PIPE, text=True)
     while not saved(tmp_path):
         assert process.poll() is None
@@ -154,17 +178,17 @@ def test_interruption_is_resumable_and_says_so(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate()
     assert process.returncode == 130
-    assert stderr.splitlines()[-1] == "coldbench: interrupted; the same command goes on from here"
+    assert stderr.splitlines()[-1] == "coldbench: interrupted; the same command resumes from here"
     (state,) = (tmp_path / ".resume").glob("*.pt")
-    done = torch.load(state, weights_only=True)["tally"]["done"]
-    assert 0 < done < 600
-    assert start(tmp_path, 600).wait() == 0
+    done = torch.load(state, weights_only=True)["scores"]["done"]
+    assert 0 < done < 160
+    assert start(tmp_path, 160).wait() == 0
 
 
 def stopped(folder: Path, identity: dict[str, int]) -> None:
     """A command that saves something and comes to a bad end."""
-    with claimed(folder) as states:
-        states.keeper("row", identity).save(small_tally(), now=True)
+    with claimed(folder) as claim:
+        keeper_of(claim, "row", identity).save(few_scores(), now=True)
         raise Kill
 
 
@@ -177,11 +201,11 @@ def test_a_command_that_ends_well_takes_its_own_states_along_and_no_others(tmp_p
         with pytest.raises(Kill):
             stopped(tmp_path, {"seed": seed})
     assert states_in(tmp_path) == 2
-    with claimed(tmp_path) as states:
-        assert states.keeper("row", {"seed": 1}).path.exists()
+    with claimed(tmp_path) as claim:
+        assert keeper_of(claim, "row", {"seed": 1}).path.exists()
     assert states_in(tmp_path) == 1
-    with claimed(tmp_path) as states:
-        assert states.keeper("row", {"seed": 0}).path.exists()
+    with claimed(tmp_path) as claim:
+        assert keeper_of(claim, "row", {"seed": 0}).path.exists()
     assert not list(tmp_path.iterdir())
 
 
@@ -197,10 +221,10 @@ def test_only_one_command_at_a_time_has_a_folder(tmp_path: Path) -> None:
     """Four processes take and leave it as fast as they can; whoever has it looks whether somebody else has."""
     script = (
         "import sys, time, pathlib\n"
-        "from coldbench.commands.output import claimed\n"
+        "from coldbench.records.folder import claimed\n"
         "from coldbench.core.errors import BadInput\n"
         "folder, mark = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1] + '.mark')\n"
-        "end, had = time.monotonic() + 3, 0\n"
+        "end, had = time.monotonic() + 2, 0\n"
         "while time.monotonic() < end:\n"
         "    try:\n"
         "        with claimed(folder):\n"
@@ -228,6 +252,7 @@ def test_what_a_killed_command_was_writing_is_cleared_away(tmp_path: Path) -> No
         assert list((tmp_path / "other" / "pictures").iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     """Files may not grow beyond 200,000 bytes: room for the degraded row's records, not for the states of the next."""
     assert coldbench(*COMMAND[3:], "--images", "8", "--methods", "degraded", "--output", tmp_path).returncode == 0
@@ -242,10 +267,3 @@ def test_a_full_disk_loses_nothing_that_was_finished(tmp_path: Path) -> None:
     assert_one_clear_line(process, 2, "cannot write")
     assert (tmp_path / "table-3.json").read_bytes() == finished
     assert start(tmp_path, 64).wait() == 0
-
-
-def test_state_dicts_are_complete() -> None:
-    """Of every accumulator: what is not saved would be lost by a resumed run."""
-    before, after = small_tally(), Tally(["degraded"], [], groups=2, images=3, device=torch.device("cpu"))
-    after.load_state_dict(before.state_dict())
-    assert before.outcome().estimates == after.outcome().estimates
