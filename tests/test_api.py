@@ -92,7 +92,7 @@ def test_a_frame_tells_everything_that_its_numbers_depend_on() -> None:
     assert (sampled.protocol, sampled["transform"]) == ("paper", "zoom")
     assert sampled.degradation == "name superres, image_size 32, timesteps 3, mode area"
     assert (sampled.checkpoint_sha256, sampled["dtype"]) == (model.entry.sha256, "bfloat16")
-    assert set(frame[frame.method == "degraded"].checkpoint_sha256) == {None}
+    assert frame[frame.method == "degraded"].checkpoint_sha256.isna().all()
     assert "torch=" in sampled.versions
     assert sampled.revision
 
@@ -107,7 +107,136 @@ def test_random_weights_are_named_with_their_numbers(tmp_path: Path) -> None:
     assert_one_clear_line(coldbench("evaluate", *small, "--quiet"), 3, "coldbench train cifar10-snow")
 
 
+def test_plain_strings_serve_for_lists_names_and_protocols() -> None:
+    """A string is one name, never its letters."""
+    plain = public.evaluate("mnist-superres", count=4, features="mnist-cnn", metrics="PSNR", methods="direct")
+    listed = public.evaluate("mnist-superres", count=4, features=["mnist-cnn"], metrics=["PSNR"], methods=["direct"])
+    assert values(plain) == values(listed)
+    assert set(plain.metric) == {"PSNR"}
+    by_name = public.evaluate(
+        lambda x, s: x,
+        "superres",
+        "mnist",
+        count=4,
+        metrics="RMSE",
+        settings={"image_size": 32, "timesteps": 3},
+    )
+    assert values(by_name)["direct", "RMSE"] == pytest.approx(values(by_name)["degraded", "RMSE"])
+    assert set(by_name.degradation) == {"name superres, image_size 32, timesteps 3, mode area"}
+
+
+def test_the_released_protocol_is_that_of_the_command_line(tmp_path: Path) -> None:
+    """A given degradation is held to it, too: it moves the holes of Table 2."""
+    model = public.load_model("mnist-inpaint")
+    options = {"count": 4, "metrics": "RMSE", "methods": "degraded", "protocol": "released"}
+    command = ("run", "--table", "2", "--rows", "mnist", "--images", "4", "--metrics", "RMSE", "--methods", "degraded")
+    done = coldbench(*command, "--protocol", "released", "--output", tmp_path, "--format", "json")
+    for frame in (
+        public.evaluate("mnist-inpaint", **options),
+        public.evaluate(model.restore, model.degradation, "mnist", **options),
+    ):
+        assert values(frame) == pytest.approx(cells(done.stdout), rel=1e-9)
+        assert set(frame.protocol) == {"released"}
+        assert "centre_outside True" in frame.degradation[0]
+    paper = public.evaluate("mnist-inpaint", **{**options, "protocol": "paper"})
+    assert values(paper) != pytest.approx(cells(done.stdout), rel=1e-3)
+
+
+def test_channels_are_those_of_the_images() -> None:
+    degradation = public.build_degradation("cifar10-superres")
+    seen: set[int] = set()
+
+    def restore(x: Tensor, s: int) -> Tensor:
+        seen.add(x.shape[1])
+        return x
+
+    for channels in (1, 3):
+        public.evaluate(restore, degradation, noise(channels), metrics="SSIM")
+        assert seen == {channels}
+        seen.clear()
+    public.evaluate(restore, degradation, noise(1), metrics="SSIM", channels=3)
+    assert seen == {3}
+
+
+def test_auto_means_the_same_for_a_data_set_by_name_and_opened() -> None:
+    model = public.load_model("mnist-superres")
+    frames = [
+        public.evaluate(model.restore, model.degradation, images, count=4, metrics="FID", methods="degraded")
+        for images in ("mnist", public.open_images("mnist"))
+    ]
+    frames.append(public.evaluate("mnist-superres", count=4, metrics="FID", methods="degraded"))
+    for frame in frames:
+        assert values(frame) == values(frames[0])
+        assert set(values(frame)) == {("degraded", "FD[mnist-cnn]")}
+        assert set(frame[frame.status == "missing"].label) == {"FID"}
+    larger = public.evaluate(
+        lambda x, s: x,
+        "superres",
+        "mnist",
+        count=2,
+        metrics=["FID", "SSIM"],
+        methods="degraded",
+        settings={"image_size": 40, "timesteps": 2},
+    )
+    reasons = dict(zip(larger.label, larger.reason, strict=True))
+    assert reasons["FD[mnist-cnn]"] == "mnist-cnn takes images of 32 pixels, not 40", "what auto left out is said"
+
+
+def test_tables_comparisons_and_images_are_those_of_the_commands(tmp_path: Path) -> None:
+    records = public.run_table(3, rows="mnist", images=4, metrics="SSIM", methods="direct", output=tmp_path)
+    assert [(each.where.table, each.where.method, each.metric.name) for each in records] == [("3", "direct", "SSIM")]
+    assert public.load_records(tmp_path / "table-3.json") == records
+    compared = public.compare(
+        ("degraded", "direct"), models="mnist-superres", images=4, metrics="SSIM", output=tmp_path
+    )
+    assert compared[1].value == pytest.approx(records[0].value, rel=1e-9)
+    assert [each.against for each in compared[1].differences] == ["degraded"]
+    images = public.generate("mnist-noise", "fixed-noise", 3, seed=1)
+    assert (images.shape, images.dtype) == ((3, 1, 32, 32), torch.float32)
+    assert torch.equal(images[:2], public.generate("mnist-noise", "fixed-noise", 2, seed=1, batch_size=1))
+    with pytest.raises(BadInput, match="mnist-blur restores images: it generates none"):
+        public.generate("mnist-blur", "direct", 1)
+
+
+def test_degraded_images_need_no_restorer() -> None:
+    frame = public.evaluate(None, "cifar10-superres", noise(), metrics="SSIM")
+    assert set(values(frame)) == {("degraded", "SSIM")}
+
+
+def test_what_was_measured_by_name_can_be_checked(tmp_path: Path) -> None:
+    public.evaluate("mnist-superres", count=4, metrics="SSIM", methods="direct", output=tmp_path / "named")
+    assert coldbench("check", "--reference", tmp_path / "named", "--quiet").returncode == 0
+    public.evaluate(lambda x, s: x, "mnist-superres", noise(1), metrics="SSIM", output=tmp_path / "object")
+    assert len(public.load_records(tmp_path / "object" / "table-python.json")) == 3
+    done = coldbench("check", "--reference", tmp_path / "object", "--quiet")
+    assert_one_clear_line(done, 2, "was measured from Python: no command measures it again")
+
+
+def test_settings_belong_to_a_degradation_by_name() -> None:
+    class Own(public.Degradation):
+        def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
+            return x0
+
+    own = Own(timesteps=2, image_size=32)
+    assert values(public.evaluate(lambda x, s: x, own, noise(), metrics="RMSE"))["direct", "RMSE"] == 0
+    with pytest.raises(BadInput, match="settings change a degradation that is known by name; Own was given as it is"):
+        public.evaluate(lambda x, s: x, own, noise(), settings={"timesteps": 3})
+    with pytest.raises(BadInput, match="the released code has no evaluation of 'Own'"):
+        public.evaluate(lambda x, s: x, own, noise(), protocol="released")
+
+
+def test_the_arithmetic_of_ones_own_is_ones_own() -> None:
+    with pytest.raises(BadInput, match="--dtype is that of a registered model's network"):
+        public.evaluate(lambda x, s: x, "cifar10-superres", noise(), dtype="bfloat16")
+
+
 def test_what_is_no_restorer_is_named() -> None:
+    with pytest.raises(BadInput, match=r"restorer '.*Dropped' is a class: name an instance of it"):
+        public.evaluate(Dropped, "cifar10-superres", noise())  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="a restorer of your own needs a degradation and images"):
+        public.evaluate(lambda x, s: x)
+    with pytest.raises(BadInput, match="unknown option 'chanels'; did you mean channels"):
+        public.evaluate("mnist-superres", chanels=1)
     images = public.array_source("grey", np.full((4, 32, 32, 3), 128, np.uint8))
     degradation = public.build_degradation("cifar10-superres")
     with pytest.raises(

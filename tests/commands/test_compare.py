@@ -129,6 +129,9 @@ def test_two_restorers_of_ones_own_are_paired(tmp_path: Path) -> None:
     assert better["identity"]["checkpoint_sha256"] != worse["identity"]["checkpoint_sha256"]
     assert better["identity"]["images"] == 40, "all there are, since the default is more"
     assert len(list(tmp_path.glob("*.png"))) == 1
+    checked = coldbench("check", "--reference", tmp_path, "--quiet")
+    assert checked.returncode == 0, checked.stderr
+    assert f"{PLUGIN}:half_more" in checked.stdout
 
 
 def test_own_restorers_need_to_be_told_what_they_undo(tmp_path: Path) -> None:
