@@ -47,9 +47,7 @@ def test_the_seed_matters_where_something_is_drawn() -> None:
     assert measure(first).values != measure(second).values
 
 
-@pytest.mark.parametrize(
-    "name", ["mnist-blur", pytest.param("mnist-inpaint", marks=pytest.mark.slow), "mnist-superres"]
-)
+@pytest.mark.parametrize("name", ["mnist-blur", "mnist-inpaint", "mnist-superres"])
 def test_restored_images_beat_degraded_ones_on_every_metric(name: str) -> None:
     values = measure(task(name, 16)).values
     for method in ("sampled", "direct"):

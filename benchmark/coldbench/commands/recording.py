@@ -15,8 +15,8 @@ from coldbench.core.errors import Missing
 from coldbench.core.progress import tell
 from coldbench.core.provenance import revision, versions
 from coldbench.evaluation.scores import Key, Outcome
-from coldbench.metrics.features import FID_FEATURES, load_feature_space
-from coldbench.metrics.metric import METRICS, Metric
+from coldbench.metrics.features import FID_FEATURES
+from coldbench.metrics.metric import Metric
 from coldbench.records.folder import Claim
 from coldbench.records.record import (
     MEASURED,
@@ -88,17 +88,6 @@ def request_of(plan: Plan, command: Mapping[str, Any]) -> dict[str, Any]:
         "data": request.data,
         "transform": request.transform,
         "settings": dict(request.settings),
-        **_outside(plan),
-    }
-
-
-def _outside(plan: Plan) -> dict[str, dict[str, str]]:
-    """What metrics and feature spaces from outside were asked for as, by the names that records call them."""
-    metrics = [name for name in plan.request.metrics or plan.row.metrics if ":" in name]
-    features = [name for name in plan.request.features if ":" in name]
-    return {
-        "metrics": {METRICS[name].name: name for name in metrics},
-        "features": {load_feature_space(name, plan.device).name: name for name in features},
     }
 
 
