@@ -107,6 +107,14 @@ def test_the_command_leaves_record_table_and_picture(tmp_path: Path) -> None:
         assert picture.height == 5 * (3 * 32 + 4)  # original, degraded and the three
 
 
+def test_generators_of_one_model_are_paired_and_those_of_two_are_not(tmp_path: Path) -> None:
+    few = ("--images", "6", "--quiet", "--output", tmp_path, "--format", "json")
+    for names, paired in ((("fixed-noise", "estimated-noise"), True), (("estimated-noise", "broken-symmetry"), False)):
+        done = coldbench("compare", *names, *few)
+        assert done.returncode == 0, done.stderr
+        assert {each["paired"] for record in json.loads(done.stdout) for each in record["differences"]} == {paired}
+
+
 def restorers(tmp_path: Path, *names: str) -> tuple[object, ...]:
     compared = [f"{PLUGIN}:{name}" for name in names or ("half_more", "a_fifth_more")]
     return (

@@ -62,7 +62,7 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
 @click.command(cls=SectionCommand)
 @click.argument("restorer", metavar="RESTORER")
 @options.degradation
-@options.methods("degraded,sampled,direct")
+@options.methods("degraded,sampled,direct; of a generator, those of its kind")
 @options.images("all of the data set")
 @options.what(
     "--channels",

@@ -15,7 +15,8 @@ from coldbench.core.errors import BadInput, Missing
 from coldbench.core.registry import did_you_mean, module_hint
 from coldbench.data.datasets import dataset_title
 from coldbench.diffusion.catalog import find_entry, load_entries
-from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS
+from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS, SAMPLERS
+from coldbench.diffusion.samplers import find_sampler
 from coldbench.records.folder import claimed
 from coldbench.records.record import Record
 from coldbench.tables.tables import Row
@@ -78,6 +79,9 @@ def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, re
     data = request.data or (entry.dataset if entry else None)
     if data is None or (degradation is None and entry is None):
         raise BadInput(f"{restorer} is no registered model: say --degradation and --data")
+    start = entry.start.get("name", "") if entry else ""
+    if start and request.data:
+        raise BadInput(f"--data gives images to restore, and {restorer} generates")
     return Row(
         table=table or f"evaluate-{slug(restorer)}",
         caption="",
@@ -85,10 +89,16 @@ def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, re
         title=dataset_title(data),
         dataset=entry.dataset if entry else data,
         checkpoint=restorer,
-        methods=request.methods or METHODS,
-        metrics=METRICS,
+        methods=request.methods or _methods(start),
+        metrics=METRICS[:1] if start else METRICS,
         degradation=degradation_settings(degradation) if isinstance(degradation, str) else degradation,
     )
+
+
+def _methods(start: str) -> tuple[str, ...]:
+    """What is measured unless said otherwise; of a generator, all methods that begin with its start."""
+    fitting = tuple(name for name in SAMPLERS if SAMPLERS.is_builtin(name) and find_sampler(name).start == start)
+    return fitting if start else METHODS
 
 
 def degradation_settings(name: str) -> Mapping[str, Any]:
