@@ -13,8 +13,16 @@ import torch
 from PIL import Image
 
 from coldbench.core.errors import BadInput, Missing
-from coldbench.data.datasets import open_mnist, open_source, read_idx
-from coldbench.data.sources import folder_source, npz_source
+from coldbench.data.datasets import (
+    DATASETS,
+    Dataset,
+    dataset_title,
+    find_dataset,
+    open_mnist,
+    open_source,
+    read_idx,
+)
+from coldbench.data.sources import ImageSource, array_source, folder_source, npz_source
 from coldbench.data.transforms import to_model_range
 from tests.helpers import loaded
 
@@ -143,6 +151,61 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "cut.gz").write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(12) + b"x")[:-4])
     with pytest.raises(BadInput, match=r"cut\.gz is not a gzipped IDX file"):
         read_idx(tmp_path / "cut.gz")
+
+
+def stripes(root: Path, *, train: bool) -> ImageSource:
+    """A data set from outside, as a plain function."""
+    return array_source("stripes", np.zeros((3 if train else 2, 8, 8), np.uint8))
+
+
+def no_images(root: Path, *, train: bool) -> Path:
+    """Gives something else than images."""
+    return root
+
+
+striped = Dataset("Stripes", stripes, features=("mnist-cnn",))
+
+
+@pytest.mark.parametrize("name", ["stripes", "striped"])
+def test_a_data_set_from_outside(name: str, tmp_path: Path) -> None:
+    """A ``Dataset``, or the plain function that opens it."""
+    spec = f"{__name__}:{name}"
+    assert open_source(spec, tmp_path).count == 2
+    assert open_source(spec, tmp_path, train=True).count == 3
+    assert find_dataset(spec).title == ("Stripes" if name == "striped" else spec)
+    assert find_dataset(spec).fetch is None
+
+
+def test_every_data_set_is_described_in_one_place(tmp_path: Path) -> None:
+    found = {name: find_dataset(name) for name in DATASETS}
+    titles = {"mnist": "MNIST", "cifar10": "CIFAR-10", "celeba": "CelebA", "afhq": "AFHQ"}
+    assert {name: dataset.title for name, dataset in found.items()} == titles
+    assert {name: dataset_title(name) for name in DATASETS} == titles
+    assert dataset_title("folder:pics") == "folder:pics"
+    assert found["mnist"].features == ("mnist-cnn",)
+    for name, dataset in found.items():
+        assert dataset.fetch is not None
+        with pytest.raises(Missing, match=f"coldbench fetch {name}"):
+            dataset.open(tmp_path, train=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("pics", r"^'pics' is no data set; did you mean folder:pics\?$"),
+        ("pics.npz", r"^'pics\.npz' is no data set; did you mean npz:pics\.npz\?$"),
+        ("minst", r"^unknown dataset 'minst'; did you mean mnist"),
+        ("xyzzy", r"^unknown dataset 'xyzzy'; known: afhq, celeba, cifar10, mnist$"),
+        (f"{__name__}:no_images", r"gave PosixPath instead of an ImageSource$"),
+        ("math:pi", r"^dataset 'math:pi' is float, not a Dataset or a function of \(root, train\)$"),
+    ],
+)
+def test_what_is_no_data_set_is_named(spec: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pics").mkdir()
+    np.savez("pics.npz", images=np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(BadInput, match=message):
+        open_source(spec, tmp_path)
 
 
 @pytest.mark.parametrize("spec", ["zip:x", "npz:", "folder", "npz:absent.npz", "folder:absent"])

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from coldbench.data import decoding as pixels_module
 from coldbench.core.errors import BadInput
+from coldbench.data import decoding as pixels_module
 from coldbench.data.cache import ImageStore
 from coldbench.data.decoding import decode
 from coldbench.data.sources import ImageSource, array_source, folder_source, joined
