@@ -154,6 +154,16 @@ def test_values_are_the_distance_of_8_bit_images_to_the_reference() -> None:
     torch.testing.assert_close(found.gallery["broken-symmetry"], pixels[:16], atol=1.1 / 255, rtol=0)
 
 
+def test_images_are_those_of_an_8_bit_file() -> None:
+    wild = 5 * torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    for start, methods in (("noise", HOT), ("channel-means", COLD)):
+        found = generate(dataclasses.replace(task(start, methods, images=4), restore=lambda x, s: wild.expand_as(x)))
+        for method in methods:
+            pixels = found.gallery[method] * 255
+            torch.testing.assert_close(pixels, pixels.round(), atol=1e-4, rtol=0)
+            assert (pixels.min(), pixels.max()) == (0, 255), "beyond the range, and clamped"
+
+
 def test_start_images_follow_the_fit() -> None:
     x_T = constant_start(FIT, 0.0, range(20_000), 0, (3, 2, 2))
     assert torch.equal(x_T, x_T[:, :, :1, :1].expand_as(x_T))
