@@ -139,13 +139,14 @@ def test_the_readme_s_coverage_is_the_stored_one() -> None:
     stored = (ROOT / "results" / "tables" / "coverage.md").read_text(encoding="utf-8").splitlines()
     begin = README.index(stored[0])
     shown = README[begin : README.index("\n\n", begin)].splitlines()
-    assert len(shown) == 11
+    assert len(shown) == 15
     assert set(shown) <= set(stored)
     for line in stored[2:]:
-        _, metric, d, images, truth, covered, limit, *_ = (cell.strip() for cell in line.split("|"))
-        # The README says that the intervals are too wide of two sets of one distribution, and where N <= d.
+        _, metric, d, images, run, truth, covered, limit, *_ = (cell.strip() for cell in line.split("|"))
+        # The README says that the intervals are too wide of two sets of one distribution, and where N <= d. Of 200
+        # measurements a share of .95 has a standard error of 1.5 points.
         if limit != "0" and int(images) > int(d or 0):
-            assert 90 <= float(covered.rstrip("%")) <= 98, (metric, d, images, truth)
+            assert 90 <= float(covered.rstrip("%")) <= 99, (metric, d, images, run, truth)
 
 
 def test_coverage_is_simulated() -> None:
