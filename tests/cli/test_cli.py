@@ -274,7 +274,10 @@ def test_interrupt_keeps_finished_rows(tmp_path: Path) -> None:
     command = interruptible("run", "--table", "all", "--rows", "mnist", "--output", str(out))
     # Table 1's degraded column takes seconds, so the signal arrives in Table 2 or 3.
     process = subprocess.Popen(
-        [*command, "--methods", "degraded"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--methods", "degraded", "--metrics", "RMSE"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not (out / "table-1.md").exists():
         assert process.poll() is None
@@ -294,6 +297,7 @@ def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from coldbench.cli import main; main(sys.argv[1:], standalone_mode=False);"

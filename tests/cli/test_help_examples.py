@@ -182,7 +182,16 @@ def few_of(command: str, words: list[str]) -> list[str]:
     return added
 
 
-@pytest.mark.parametrize("example", [each for each in examples() if not each.startswith("fetch")])
+def runnable() -> list[object]:
+    """Those that download nothing; the one that measures every table takes its time."""
+    return [
+        pytest.param(each, marks=[pytest.mark.slow] if "--table all" in each else [])
+        for each in examples()
+        if not each.startswith("fetch")
+    ]
+
+
+@pytest.mark.parametrize("example", runnable())
 def test_examples_run(example: str, at_hand: Path, own_home: Path, request: pytest.FixtureRequest) -> None:
     command, *words = shlex.split(example)
     prepare(command, words, at_hand, own_home, request)

@@ -92,6 +92,7 @@ def run_all(tree: Path, out: Path, *arguments: str) -> list[dict]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_networks")
 def test_every_row_runs_with_random_weights_where_they_are_allowed(tree: Path, tmp_path: Path) -> None:
     cells = run_all(tree, tmp_path, "--allow-random-weights")
