@@ -198,6 +198,19 @@ def test_tables_comparisons_and_images_are_those_of_the_commands(tmp_path: Path)
         public.generate("mnist-blur", "direct", 1)
 
 
+def test_objects_of_ones_own_and_names_go_together() -> None:
+    space = public.FeatureSpace("mean", "0" * 64, lambda images: images.mean((2, 3)))
+    mae = public.mean_over_images("MAE", lambda x, y: (x - y).abs().mean((1, 2, 3)), better="lower")
+    frame = public.evaluate(lambda x, s: x, "cifar10-superres", noise(), features=space, methods="direct")
+    assert set(values(frame)) == {("direct", label) for label in ("FD[mean]", "SSIM", "RMSE")}
+    frame = public.evaluate(lambda x, s: x, "cifar10-superres", noise(), metrics=[mae, "PSNR"], methods="direct")
+    assert set(values(frame)) == {("direct", "MAE"), ("direct", "PSNR")}
+    with pytest.raises(BadInput, match="either names of feature spaces or feature spaces, not both"):
+        public.evaluate(lambda x, s: x, "cifar10-superres", noise(), features=[space, "mnist-cnn"])
+    generated = public.evaluate("mnist-noise", count=4, methods="fixed-noise")
+    assert set(generated.metric) == {"FID"}
+
+
 def test_degraded_images_need_no_restorer() -> None:
     frame = public.evaluate(None, "cifar10-superres", noise(), metrics="SSIM")
     assert set(values(frame)) == {("degraded", "SSIM")}

@@ -145,7 +145,7 @@ def evaluate(
     *,
     count: int | None = None,
     features: str | FeatureSpace | Sequence[str | FeatureSpace] = DEFAULTS.features,
-    metrics: str | Metric | Sequence[str | Metric] = METRICS,
+    metrics: str | Metric | Sequence[str | Metric] = DEFAULTS.metrics,
     output: Path | str | None = None,
     **options: Any,
 ) -> pd.DataFrame:
@@ -158,7 +158,7 @@ def evaluate(
         images: what to restore, or its name; a model's data set unless given.
         count: only the first N; all unless given.
         features: feature spaces, or their names; see ``Request``.
-        metrics: metrics, or their names.
+        metrics: metrics, or their names; see ``Request``.
         output: the folder that receives record, table and picture; nothing is written unless given. Only what is given
             by name alone can be measured again by ``coldbench check``.
         options: the other options of ``Request``.
@@ -181,7 +181,7 @@ def evaluate(
     else:
         names = [each for each in spaces if isinstance(each, str)]
         request = _request({**options, "features": names or DEFAULTS.features})
-        given = Given(features=_spaces(spaces), metrics=_metrics(wanted))
+        given = Given(features=_spaces(spaces), metrics=_metrics(wanted) or None)
     if isinstance(images, str):
         request = replace(request, data=images)
     folder = None if output is None else Path(output)

@@ -108,7 +108,7 @@ def compared_rows(
 def _default_images(rows: Mapping[str, Row], request: Request) -> int:
     """``IMAGES``, or as many as there are."""
     there = [available(row, request, request.store()) for row in rows.values()]
-    return min(IMAGES, *(count for count in there if count is not None), IMAGES)
+    return min([IMAGES, *(count for count in there if count is not None)])
 
 
 def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
