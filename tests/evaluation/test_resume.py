@@ -25,7 +25,7 @@ from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import find_metrics
 from coldbench.records.folder import claimed
 from coldbench.records.record import load
-from tests.helpers import assert_one_clear_line, coldbench, interruptible, restoration_task
+from tests.helpers import assert_one_clear_line, coldbench, edited, interruptible, restoration_task
 
 #: A metric from outside the package: the brightest pixel of an image.
 BRIGHTEST = mean_over_images("Brightest", lambda x, y: x.amax((1, 2, 3)), better="lower")
@@ -33,8 +33,8 @@ COMMAND = [sys.executable, "-m", "coldbench", "run", "--table", "3", "--rows", "
 
 
 def record(folder: Path) -> list[object]:
-    """The records, without the clocks, which a resumed run cannot share with another one."""
-    return [dataclasses.replace(each, cost=None) for each in load(folder / "table-3.json")]
+    """The records without what a resumed run cannot share with another one: clocks, and the revision meanwhile."""
+    return [edited(each, cost=None, conditions={"revision": ""}) for each in load(folder / "table-3.json")]
 
 
 def task(images: int, batch_size: int) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,6 @@ def write_state(state: Mapping[str, Any], path: Path) -> None:
     Raises:
         BadInput: it cannot be written.
     """
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:  # given a path, torch hides what the system says of a full disk
-            torch.save(dict(state), stream)
-
-    write_atomically(path, write)
+    content = io.BytesIO()  # writing to the file itself, torch hides what the system says of a full disk
+    torch.save(dict(state), content)
+    write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
