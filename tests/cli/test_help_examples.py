@@ -1,4 +1,4 @@
-"""Every example that a --help prints runs, on small stand-ins for what it names."""
+"""Every example that a --help or the README prints runs, on small stand-ins for what it names."""
 
 from __future__ import annotations
 
@@ -29,8 +29,20 @@ def examples() -> list[str]:
     """The commands in the help of every command, without what explains them."""
     texts = [coldbench("--help").stdout, *(coldbench(command, "--help").stdout for command in COMMANDS)]
     lines = [line.strip() for text in texts for line in text.splitlines() if re.match(r" +coldbench [a-z]", line)]
-    commands = [part for line in lines for part in re.split(r" {2,}|#", line)[0].split(" && ")]
-    return list(dict.fromkeys(command.removeprefix("coldbench ").strip() for command in commands))
+    return commands_in(lines)
+
+
+def commands_in(lines: list[str]) -> list[str]:
+    """The commands of some lines, each once, without the program's name."""
+    parts = [part.strip() for line in lines for part in re.split(r" {2,}|#", line)[0].split(" && ")]
+    return list(dict.fromkeys(part.removeprefix("coldbench ") for part in parts if part.startswith("coldbench ")))
+
+
+def readme_examples() -> list[str]:
+    """The commands of the README that no --help has."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
+    return [each for each in commands_in("".join(blocks).splitlines()) if each not in examples()]
 
 
 MODULE = """
@@ -75,6 +87,13 @@ dataset = "mnist"
 network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }
 degradation = { name = "blur", image_size = 32, timesteps = 2, routine = "constant", std = 1.0 }
 training = { steps = 2, batch_size = 4 }
+presets = { paper = { training = { steps = 1 } } }
+
+[mnist-superres]
+dataset = "mnist"
+network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }
+degradation = { name = "superres", image_size = 32, timesteps = 2 }
+training = { steps = 2, batch_size = 4 }
 
 [cifar10-blur]
 dataset = "cifar10"
@@ -111,7 +130,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(stage / "my_digits", noise(4, 30, grey=True))
     fill(stage / "f", noise(4, 70))
     fill(stage / "cifar_jpeg", noise(4, 32))
-    for name in ("cifar10_test", "cifar_true"):
+    for name in ("cifar10_test", "cifar_true", "test_first1017"):
         np.savez(stage / f"{name}.npz", images=noise(6, 32))
     raw = stage / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -158,7 +177,8 @@ def prepare(command: str, words: list[str], at_hand: Path, own_home: Path, reque
         shutil.copy("results/reference/quick/table-3.json", "results/run/table-3.json")
     elif command == "import":
         released = request.getfixturevalue("shared") / "fixtures" / "released"
-        name = "snow_level3" if "my-snow" in words else "blur_constant"
+        names = {"my-snow": "snow_level3", "celeba-blur-generate": "generate_blur"}
+        name = next((names[word] for word in words if word in names), "blur_constant")
         shutil.copy(released / f"{name}.model.pt", "model.pt")
     elif command == "train":
         (own_home / "models").mkdir()
@@ -200,7 +220,7 @@ def test_examples_run(example: str, at_hand: Path, own_home: Path, request: pyte
     assert done.stdout
 
 
-@pytest.mark.parametrize("example", [each for each in examples() if each.startswith("fetch")])
+@pytest.mark.parametrize("example", [each for each in (*examples(), *readme_examples()) if each.startswith("fetch")])
 def test_examples_that_download_are_only_read(example: str) -> None:
     """They would fetch real data; tests/data/test_fetch.py fetches from a server of its own."""
     command, *words = shlex.split(example)
