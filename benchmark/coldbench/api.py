@@ -25,8 +25,8 @@ from torch import Tensor
 from coldbench.commands import compare as compare_command
 from coldbench.commands import evaluate as evaluate_command
 from coldbench.commands import run as run_command
+from coldbench.commands.draft import Given
 from coldbench.commands.evaluate import METHODS, METRICS, degradation_settings, measure_given
-from coldbench.commands.plan import Given
 from coldbench.commands.recording import check_measured
 from coldbench.commands.request import DEFAULTS, Request
 from coldbench.core.devices import choose_device

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coldbench.commands.draft import Given
 from coldbench.commands.output import save_row
-from coldbench.commands.plan import Given, Plan, plan
+from coldbench.commands.plan import Plan, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
