@@ -22,7 +22,7 @@ from coldbench.data.sources import array_source
 from coldbench.data.transforms import TRANSFORMS
 from coldbench.diffusion.catalog import Entry
 from coldbench.diffusion.degradations.inpaint import Inpainting
-from coldbench.diffusion.training import Progress, Recipe, _Run, train
+from coldbench.diffusion.training import Progress, Recipe, Run, train
 
 CPU = torch.device("cpu")
 ENTRY = Entry(
@@ -167,7 +167,7 @@ def test_accumulated_batches_step_as_one_batch_does(digits: Pixels, tmp_path: Pa
 def test_the_average_is_a_copy_first_and_then_moves_every_so_often(digits: Pixels) -> None:
     """PROTOCOL 4, with the numbers 10 and 2,000 as 3 and 4."""
     training = {"steps": 9, "batch_size": 4, "ema": 0.75, "ema_every": 3, "ema_start": 4, "schedule": "constant"}
-    run_ = _Run(dataclasses.replace(ENTRY, training=training), digits, CPU)
+    run_ = Run(dataclasses.replace(ENTRY, training=training), digits, CPU)
     networks, averages = [], []
     for batch in run_.remaining_batches():
         run_.update(run_.network, batch)
@@ -189,7 +189,7 @@ def test_augmented_images_differ_from_epoch_to_epoch_and_not_from_run_to_run() -
     entry = dataclasses.replace(ENTRY, training={"steps": 2, "batch_size": 8, "augmentation": "zoom-random"})
     seen: list[torch.Tensor] = []
     for _ in range(2):
-        run_ = _Run(entry, digits, CPU)
+        run_ = Run(entry, digits, CPU)
         loss = run_._loss
         run_._loss = lambda forward, batch, t, keys, loss=loss: (
             seen.append(digits.batch(sorted(batch.tolist()), keys=keys)),
@@ -213,7 +213,7 @@ def test_what_the_network_sees_is_the_recipe_s(inputs: dict[str, object], digits
     entry = dataclasses.replace(ENTRY, training={"steps": 1, "batch_size": 4, **inputs})
     plain = dataclasses.replace(ENTRY, training={"steps": 1, "batch_size": 4})
     for each in (plain, entry, entry):
-        training = _Run(each, digits, CPU)
+        training = Run(each, digits, CPU)
         training.update(lambda x, t, net=training.network: (seen.append(x), net(x, t))[1], np.arange(4))
     difference = seen[1] - seen[0]
     assert torch.equal(seen[1], seen[2])

@@ -164,7 +164,7 @@ def train(
     Raises:
         BadInput: the state is of another recipe, or corrupt; the weights to start from do not fit.
     """
-    run = _Run(entry, images, device, start, held_out)
+    run = Run(entry, images, device, start, held_out)
     run.load(state_file)
     begin(run.step)
     forward = torch.compile(run.network) if compile_network else run.network
@@ -188,8 +188,15 @@ def can_compile(device: torch.device) -> bool:
     return device.type == "cuda" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
-class _Run:
-    """Network, its average, optimiser and the count of steps done."""
+class Run:
+    """A training run, step by step: the network, its average, the optimiser and the count of steps done.
+
+    Args:
+        entry, images, device, start, held_out: see ``train``.
+
+    Raises:
+        BadInput: a recipe, degradation, network or weights that do not fit.
+    """
 
     def __init__(
         self, entry: Entry, images: Pixels, device: torch.device, start: Start | None = None, held_out: int = 0
