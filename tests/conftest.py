@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"reference data not at {SHARED}: set COLDBENCH_SHARED")
     return SHARED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def heeded_interrupts() -> None:
+    """Tests interrupt themselves: a process started in the background of a shell would ignore that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

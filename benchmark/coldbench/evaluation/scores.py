@@ -202,8 +202,8 @@ class Scores:
         for (method, name, _), each in found.items():
             if not math.isfinite(each.value):
                 raise BadInput(
-                    f"the {name} of {method} is {each.value}, which is no number to state: its images equal their "
-                    "originals, or the degradation, the start or the weights are unusable"
+                    f"the {name} of {method} is not finite ({each.value}): its images equal their originals, or the "
+                    "degradation, the start or the weights are unusable"
                 )
         return dict(sorted(found.items(), key=lambda item: self.methods.index(item[0][0])))
 
