@@ -139,7 +139,8 @@ def test_a_killed_measurement_of_an_outside_metric_is_resumed(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     command = ("evaluate", "my_dying:dying", *EXAMPLE[1:], *METRICS, "--methods", "degraded,direct", "--quiet")
     where = ("--batch-size", "4", "--output", "out", "--format", "json")
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    paths = filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     killed = subprocess.run([sys.executable, "-m", "coldbench", *command, *where], env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert list(Path("out", ".resume").glob("*.pt"))
