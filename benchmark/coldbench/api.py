@@ -222,7 +222,14 @@ def _row_and_given(
     images: ImageSource | str | None,
     request: Request,
 ) -> tuple[Row, Given]:
-    """The row that names and objects make, and the objects."""
+    """The row that names and objects make, and the objects.
+
+    Raises:
+        BadInput: a degradation or images of another kind, or too little to make a row of.
+    """
+    for what, each, kind in (("degradation", degradation, Degradation), ("images", images, ImageSource)):
+        if each is not None and not isinstance(each, str | kind):
+            raise BadInput(f"{what} must be a name or a coldbench.{kind.__name__}, not {type(each).__name__}")
     own = degradation if isinstance(degradation, Degradation) else None
     source = images if isinstance(images, ImageSource) else None
     settings = degradation_settings(degradation) if isinstance(degradation, str) else None
@@ -327,6 +334,8 @@ def generate(
         Missing: no weights.
     """
     model = load_model(model) if isinstance(model, str) else model
+    if count < 1 or batch_size < 1:
+        raise BadInput(f"count and batch_size must be at least 1, not {count} and {batch_size}")
     if not model.entry.start:
         raise BadInput(f"{model.entry.name} restores images: it generates none")
     device = next(model.restore.network.parameters()).device

@@ -147,7 +147,7 @@ def test_incomplete_or_strange_files_are_refused(
 @pytest.mark.parametrize("name", ["../evil", "", "a b", "blur", "mnist-cnn"])
 def test_names_that_a_checkpoint_must_not_have(name: str, tmp_path: Path, own_home: Path) -> None:
     torch.save({"ema": state()}, tmp_path / "model.pt")
-    with pytest.raises(BadInput, match=r"is no name|is taken by"):
+    with pytest.raises(BadInput, match=r"is not a valid name|is taken by"):
         import_checkpoint(ImportRequest(tmp_path / "model.pt", name, "cifar10-superres"))
     assert not (own_home / "models").exists()
 

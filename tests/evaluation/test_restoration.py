@@ -27,6 +27,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize(
     ("name", "images", "settings"),
     [("mnist-blur", 3, {}), ("mnist-inpaint", 3, {"timesteps": 4}), ("mnist-superres", 5, {})],
+    ids=["mnist-blur-3", "mnist-inpaint-3", "mnist-superres-5"],
 )
 def test_batch_size_changes_no_result(name: str, images: int, settings: dict[str, int]) -> None:
     """Deblurring above all, whose steps turn a last bit into 1e-5."""

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from coldbench.metrics import frechet, kernel
 from coldbench.metrics.audit import AUDITED, audited
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.metrics.metric import METRICS, Metric, find_metrics, mean_over_images
+from coldbench.metrics.pixelwise import SSIM
 
 NAMES = ["FID", "KID", "SSIM", "RMSE", "PSNR", "LPIPS"]
 #: Where the distance of two sets is computed, so that it can be broken.
@@ -242,7 +244,7 @@ def test_installed_packages_add_metrics(monkeypatch: pytest.MonkeyPatch) -> None
     [
         (["SIMM"], r"unknown metric 'SIMM'; did you mean SSIM"),
         (["math:pi"], r"metric 'math:pi' is float, not a coldbench\.Metric"),
-        (["SSIM", f"{__name__}:ssim"], "two metrics are called SSIM"),
+        (["SSIM", f"{__name__}:ssim"], "is called SSIM, which is another metric"),
     ],
 )
 def test_what_is_no_metric_is_named(names: list[str], message: str) -> None:
@@ -264,3 +266,32 @@ def test_a_number_in_another_feature_space_carries_its_name() -> None:
 
 def test_a_mean_over_no_image_is_no_number() -> None:
     assert str(bias.result(bias.accumulator())) == "nan"
+
+
+@pytest.mark.parametrize(
+    ("per_image", "found"),
+    [
+        (lambda x, y: (x - y).abs().mean(), r"shape \(\)"),
+        (lambda x, y: (x - y).abs(), r"shape \(4, 1, 16, 16\)"),
+        (lambda x, y: 0.5, "float"),
+    ],
+)
+def test_a_mean_over_images_needs_a_number_of_each_image(
+    per_image: Callable[[Tensor, Tensor], Tensor], found: str
+) -> None:
+    metric = mean_over_images("M", per_image, better="lower")
+    images = torch.rand(4, 1, 16, 16)
+    with pytest.raises(BadInput, match=rf"one number an image, shape \(4,\), not {found}"):
+        metric.accumulator().update(images, images)
+
+
+@pytest.mark.parametrize("facts", [{"better": "up"}, {"reads": "images"}, {"decimals": -1}, {"name": ""}])
+def test_a_metric_that_no_record_could_hold_is_refused(facts: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        dataclasses.replace(SSIM, **facts)
+
+
+def test_every_arithmetic_has_a_tolerance() -> None:
+    metric = dataclasses.replace(SSIM, tolerances={"float32 cpu": 0.5})
+    assert metric.tolerances["float32 cpu"] == 0.5
+    assert {"float32 gpu", "bfloat16 cpu", "bfloat16 gpu"} < set(metric.tolerances)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -79,3 +80,14 @@ def test_every_format_has_every_number(style: str, records: list[Record]) -> Non
 
 def test_methods_from_outside_keep_their_name() -> None:
     assert (method_title("fixed-noise"), method_title("my_module:Sampler")) == ("Fixed-noise", "my_module:Sampler")
+
+
+def test_two_rows_of_one_title_are_two_lines(records: list[Record]) -> None:
+    other = [replace(record, where=replace(record.where, row="other")) for record in records]
+    text = render([*records, *other], "markdown")
+    lines = [line for line in text.splitlines() if line.startswith("| MNIST")]
+    assert len(lines) == 2 * len({record.where.method for record in records})
+    assert any("| MNIST (other)" in line for line in lines)
+    assert "- MNIST (other): " in text
+    alone = render(other, "markdown")
+    assert "(other)" not in alone

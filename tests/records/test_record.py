@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -221,3 +222,22 @@ def test_a_record_as_a_row_is_flat(records: list[Record]) -> None:
     assert (row["metric"], row["label"], row["value"]) == (record.metric.name, record.metric.label, record.value)
     assert (row["low"], row["high"]) == record.interval
     assert row["degradation"] == "name superres, image_size 32, timesteps 3, mode area"
+
+
+def test_nothing_is_saved_that_cannot_be_read_again(records: list[Record], tmp_path: Path) -> None:
+    broken = replace(records[-1], metric=replace(records[-1].metric, better="up"))
+    with pytest.raises(BadInput, match="is not written"):
+        save([broken], tmp_path / "table-3.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("settings", []), ("table", 3), ("dataset", 5), ("degradation", "blur"), ("command", 1)]
+)
+def test_a_request_that_nothing_can_be_measured_by_is_refused(
+    name: str, value: object, records: list[Record], tmp_path: Path
+) -> None:
+    broken = replace(records[0], request={**records[0].request, name: value})
+    (tmp_path / "table-3.json").write_text(to_json([broken]))
+    with pytest.raises(BadInput, match=f"{name} of its request"):
+        load(tmp_path / "table-3.json")

@@ -48,7 +48,7 @@ def list_(what: str | None, data_root: Path | None) -> None:
     multiple=True,
     callback=options.as_dict,
     metavar="KEY=VALUE",
-    help="A value of the recipe, unlike the registry's, e.g. steps=5000.",
+    help="Override a value of the recipe, e.g. steps=5000.",
 )
 @click.option(
     "--from",
@@ -112,7 +112,7 @@ def train(name: str, **asked: Any) -> None:
 
 @click.command("import", cls=SectionCommand)
 @click.argument("path", type=options.FILE)
-@click.option("--as", "name", required=True, metavar="NAME", help="The name that it gets in your registry.")
+@click.option("--as", "name", required=True, metavar="NAME", help="The name to register it under.")
 @click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
 @options.settings
 def import_(path: Path, name: str, like: str | None, settings: dict[str, Any]) -> None:

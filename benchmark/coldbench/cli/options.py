@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from coldbench.cli.parameters import SECTIONS, Names, SectionOption, Setting, TransformName
-from coldbench.commands.request import DEFAULTS
+from coldbench.commands.request import DEFAULTS, DEVICES, DTYPES
 from coldbench.diffusion.registries import SAMPLERS
 from coldbench.evaluation import PROTOCOLS
 from coldbench.metrics.features import FEATURES
@@ -42,14 +42,14 @@ data_root = how(
 )
 device = how(
     "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
+    type=click.Choice(DEVICES),
     default=DEFAULTS.device,
     show_default=True,
     help="Where to compute; auto takes a GPU where there is one.",
 )
 dtype = how(
     "--dtype",
-    type=click.Choice(["float32", "bfloat16"]),
+    type=click.Choice(DTYPES),
     default=DEFAULTS.dtype,
     show_default=True,
     help="The arithmetic of the network.",
@@ -104,7 +104,7 @@ transform = what(
     type=TransformName(),
     default=DEFAULTS.transform,
     metavar="NAME",
-    help="How images are resized and cropped, unlike the row; see coldbench list transforms.",
+    help="How images are resized and cropped, overriding the row; see coldbench list transforms.",
 )
 settings = what(
     "--set",
@@ -113,7 +113,7 @@ settings = what(
     multiple=True,
     callback=as_dict,
     metavar="KEY=VALUE",
-    help="A setting of the degradation, unlike the row; see coldbench list degradations.",
+    help="Override a setting of the row's degradation; see coldbench list degradations.",
 )
 seed = what(
     "--seed",

@@ -60,7 +60,7 @@ class Names(click.ParamType[Any]):
             return tuple(value)
         names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
         if not names:
-            self.fail("it names nothing", param, ctx)
+            self.fail("the list is empty", param, ctx)
         return tuple(self._known(name, param, ctx) for name in names)
 
     def _known(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -62,7 +62,7 @@ def check(
 
     request = Request.of(**asked)
     checking = command.check(request, full=full, tables=tables, reference=reference, junit_path=junit_path, style=style)
-    # What is measured is forgotten when it has been told: not before, lest a full disk lose it.
+    # The saved state is removed only after printing, so that a full disk loses nothing.
     with resumable(), checking as checked:
         print_text(checked.text)
         if update:
@@ -103,9 +103,16 @@ def show(paths: tuple[Path, ...], style: str, intervals: bool) -> None:
       coldbench show results/reference/full/table-1.json --format latex
     """
     from coldbench.records.comparison import render_comparison
-    from coldbench.records.formats import render
+    from coldbench.records.formats import RECORDS, render
     from coldbench.records.record import load
 
-    records = [record for path in paths for record in load(path)]
-    compared = any(record.differences for record in records)
-    print_text(render_comparison(records, style) if compared else render(records, style, intervals=intervals))
+    files = [load(path) for path in paths]
+    if style in RECORDS:
+        files = [[record for records in files for record in records]]
+    texts = [
+        render_comparison(records, style)
+        if any(record.differences for record in records)
+        else render(records, style, intervals=intervals)
+        for records in files
+    ]
+    print_text("\n".join(texts))

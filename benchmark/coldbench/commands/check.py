@@ -228,8 +228,10 @@ def _data(first: Record, request: Request) -> str | None:
 
 def _foreign_images(first: Record) -> bool:
     """Whether a record of schema 2, which does not say, was measured on other images than the row's."""
-    generates = load_entries()[first.identity.checkpoint].start
-    return not generates and first.identity.data != first.where.title.removesuffix(" (ours)")
+    entry = load_entries().get(first.identity.checkpoint)
+    if entry is None:
+        raise BadInput(f"{first.identity.checkpoint} is no registered model any more")
+    return not entry.start and first.identity.data != first.where.title.removesuffix(" (ours)")
 
 
 def _row(first: Record, methods: tuple[str, ...], request: Request) -> Row:
@@ -237,7 +239,10 @@ def _row(first: Record, methods: tuple[str, ...], request: Request) -> Row:
     command = first.request.get("command")
     if command == "run":
         rows = select_rows(first.request["table"], [first.where.row], methods)
-        return next(row for row in rows if (row.table, row.name) == (first.where.table, first.where.row))
+        found = [row for row in rows if (row.table, row.name) == (first.where.table, first.where.row)]
+        if not found:
+            raise BadInput(f"table {first.where.table} has no row {first.where.row} any more")
+        return found[0]
     if command not in ("evaluate", "compare"):
         raise BadInput(f"{first.where.row} was measured from Python: no command measures it again")
     return Row(

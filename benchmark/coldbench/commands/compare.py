@@ -116,13 +116,17 @@ def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
     kinds: dict[str, list[str]] = {}
     for method in methods:
         if method not in SAMPLERS and ":" not in method:
-            raise BadInput(f"unknown method '{method}'{did_you_mean(method, SAMPLERS)}")
+            raise BadInput(
+                f"unknown method '{method}'{did_you_mean(method, SAMPLERS)} (restorers are compared with --degradation)"
+            )
     starts = {method: find_sampler(method).start for method in methods}
     known = [start for start in starts.values() if start in MODELS] or [DEGRADED_IMAGE]
     for method, start in starts.items():
         kinds.setdefault(start if start in MODELS else known[0], []).append(method)
     if DEGRADED_IMAGE in kinds and len(kinds) > 1:
-        raise BadInput("methods that restore images and methods that make new ones have nothing to be compared by")
+        raise BadInput(
+            "methods that restore images and methods that generate them cannot be compared: they share no metric"
+        )
     return kinds
 
 

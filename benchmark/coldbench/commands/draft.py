@@ -126,7 +126,7 @@ def draft_of(row: Row, request: Request, given: Given) -> Draft:
     elif row.degradation is not None or entry is not None:
         base = row.degradation if row.degradation is not None else entry.degradation if entry else {}
     else:
-        raise BadInput(f"{row.checkpoint} is no registered model: say which --degradation it undoes")
+        raise BadInput(f"{row.checkpoint} is no registered model: say which degradation it undoes")
     generates = entry is not None and bool(entry.start)
     if generates and request.protocol == "released":
         protocol = Protocol("released")  # Table 5 has none of the released code's differences

@@ -46,7 +46,7 @@ def import_checkpoint(request: ImportRequest) -> str:
     if "channels" in degradation:
         degradation["channels"] = network["channels"]
     recipe = find_recipe(request.like)
-    notes = f"Imported from {request.path.name}; the recipe is that of {recipe.name}, the file tells of none."
+    notes = f"Imported from {request.path.name}; the recipe is that of {recipe.name}, the file does not contain one."
     entry = dataclasses.replace(
         recipe.with_preset("paper") if "paper" in recipe.presets else recipe,
         name=request.name,
@@ -80,7 +80,7 @@ def _check_name(name: str) -> None:
         BadInput: it may not.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise BadInput(f"'{name}' is no name for a checkpoint: use letters, digits, '.', '_' and '-'")
+        raise BadInput(f"'{name}' is not a valid name for a checkpoint: use letters, digits, '.', '_' and '-'")
     if name in DEGRADATIONS or name in FEATURES:
         raise BadInput(f"'{name}' is taken by a degradation or a feature extractor: choose another name with --as")
 

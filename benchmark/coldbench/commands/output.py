@@ -19,7 +19,7 @@ from coldbench.records.pictures import save_picture
 from coldbench.records.record import Record, save
 from coldbench.tables.tables import Row
 
-#: Parts of an identity that change from one version to the next: its states take the place of the last one's.
+#: Parts of an identity that change with the version: states of a new version overwrite those of the old one.
 _SOFTWARE = frozenset({"versions", "code"})
 
 

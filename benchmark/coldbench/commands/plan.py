@@ -30,7 +30,7 @@ from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric
 from coldbench.tables.tables import Row
 
-NO_FEATURES = "generated images have no metric without features: choose other --features"
+NO_FEATURES = "generated images can only be measured in a feature space: choose one with --features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Plan:
             "start": dict(self.start),
             "checkpoint": self.checkpoint_sha256 or "",
             "methods": list(self.methods),
-            "metrics": [metric.name for metric in self.metrics],
+            "metrics": [self.asked.get(metric.name, metric.name) for metric in self.metrics],
             "images": self.images,
             "data": self.data_sha256 or "",
             "features": {space.name: space.sha256 for space in self.features},

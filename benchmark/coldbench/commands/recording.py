@@ -57,7 +57,7 @@ def measure_plan(plan: Plan, claim: Claim | None, command: Mapping[str, Any], la
     Args:
         plan: what to measure.
         claim: of the folder that keeps the state of a stopped measurement; None if none is kept.
-        command: what has the numbers again; see ``request_of``.
+        command: the command that measures the numbers again; see ``request_of``.
         label: of the progress bar.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import home
 from coldbench.core.registry import did_you_mean
+from coldbench.evaluation import PROTOCOLS
 
 if TYPE_CHECKING:  # options are declared without waiting for torch
     from coldbench.data.cache import ImageStore
+
+
+#: Where to compute, and in which arithmetic.
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +30,8 @@ class Request:
         images: only the first N, or how many to generate; all, or the paper's 6,400, unless given.
         methods: names of samplers; the table's own, or the command's, unless given.
         metrics: names of metrics; the table's own, or FID, SSIM and RMSE, unless given.
-        features: feature spaces; ``auto`` alone takes that of the FID and the data set's own, as far as they are at
-            hand, ``none`` alone takes none.
+        features: feature spaces; ``auto`` alone takes that of the FID and the data set's own, where available, and
+            ``none`` alone takes none.
         data: images to restore in the place of the row's.
         transform: of the images, in the place of the row's.
         settings: of the degradation, in the place of the row's.
@@ -62,6 +68,16 @@ class Request:
     quiet: bool = False
 
     def __post_init__(self) -> None:
+        choices = {"device": DEVICES, "dtype": DTYPES, "protocol": PROTOCOLS}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise BadInput(f"unknown {name} '{getattr(self, name)}'; known: {', '.join(known)}")
+        for name in ("images", "channels", "seed", "batch_size", "workers"):
+            value = getattr(self, name)
+            if type(value) is not int and not (value is None and name not in ("seed", "batch_size")):
+                raise BadInput(f"{name} must be a whole number, not {value!r}")
+        if not isinstance(self.settings, Mapping):
+            raise BadInput(f"settings must be names with values, not {self.settings!r}")
         if self.channels not in (None, 1, 3):
             raise BadInput(f"images have 1 or 3 channels, not {self.channels}")
         if self.batch_size < 1 or self.seed < 0 or (self.images is not None and self.images < 1):
@@ -84,7 +100,7 @@ class Request:
         """A request from options by name; lists will do for tuples.
 
         Raises:
-            BadInput: an option that there is not.
+            BadInput: an unknown option, or a value that it does not take.
         """
         known = [each.name for each in fields(cls)]
         for name in options:
@@ -97,7 +113,13 @@ class Request:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    """One name, or several, as a tuple."""
+    """One name, or several, as a tuple.
+
+    Raises:
+        BadInput: something else.
+    """
+    if not isinstance(value, str | Sequence) or not all(isinstance(each, str) for each in value):
+        raise BadInput(f"expected names, not {value!r}")
     return (value,) if isinstance(value, str) else tuple(value)
 
 

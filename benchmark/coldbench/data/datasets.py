@@ -166,7 +166,9 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
         BadInput: none of these, or nothing usable there.
         Missing: a known data set that is absent.
     """
-    kind, _, path = spec.partition(":")
+    kind, colon, path = spec.partition(":")
+    if kind in _FILES and colon and not path:
+        raise BadInput(f"'{spec}' names no path: give {kind}:PATH")
     if kind in _FILES and path:
         return _FILES[kind](Path(path))
     if spec not in DATASETS and Path(spec).exists():

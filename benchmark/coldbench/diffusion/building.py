@@ -55,6 +55,7 @@ def complete(settings: Mapping[str, Any]) -> dict[str, Any]:
     arguments = dict(settings)
     name = arguments.pop("name", "")
     build = DEGRADATIONS[name]
+    _check(build, arguments, f"degradation '{name}'")
     with foreign(f"building the degradation '{name}'"):
         bound = inspect.signature(build).bind(**arguments)
         bound.apply_defaults()
@@ -88,6 +89,9 @@ def _check(build: Any, arguments: Mapping[str, Any], what: str) -> None:
         if key not in parameters:
             raise BadInput(f"the {what} has no setting '{key}'{did_you_mean(key, parameters)}")
         _check_value(parameters[key].annotation, value, f"the setting '{key}' of the {what}")
+    steps = arguments.get("timesteps")
+    if isinstance(steps, int) and steps < 1:
+        raise BadInput(f"the {what} needs timesteps of at least 1, not {steps}")
     required = [key for key, each in parameters.items() if each.default is each.empty and key not in arguments]
     if required:
         raise BadInput(f"the {what} needs {', '.join(required)}")

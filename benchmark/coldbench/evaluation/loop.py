@@ -98,6 +98,18 @@ def batches(count: int, batch_size: int, first: int = 0) -> Iterator[range]:
         yield range(start, min(start + batch_size, count))
 
 
+def check_finite(images: Tensor, what: str, positions: range) -> None:
+    """Whether images (B, C, S, S) hold numbers only.
+
+    Raises:
+        BadInput: one does not; names the first.
+    """
+    broken = (~images.isfinite()).flatten(1).any(dim=1)
+    if broken.any():
+        first = positions[int(broken.nonzero()[0])]
+        raise BadInput(f"{what} gave NaN or infinity instead of pixels, first in image {first}")
+
+
 def to_unit(x: Tensor) -> Tensor:
     """[-1, 1] -> [0, 1], unclamped."""
     return (x + 1) / 2

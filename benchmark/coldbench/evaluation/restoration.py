@@ -15,7 +15,7 @@ from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.samplers import DEGRADED_IMAGE
 from coldbench.diffusion.sampling import Restore
-from coldbench.evaluation.loop import TimedRestore, accumulate, check_count, check_metrics, to_unit
+from coldbench.evaluation.loop import TimedRestore, accumulate, check_count, check_finite, check_metrics, to_unit
 from coldbench.evaluation.protocols import Protocol
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import ORIGINAL, Outcome, Scores
@@ -118,6 +118,7 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict
         with foreign(f"sampler '{method}'"):
             sampled = protocol.sampler(method).sample(remembering, degradation, x_T, context, noise)
         outputs[method] = _images(sampled, x0)
+        check_finite(outputs[method], f"method {method}", indices)
     return {ORIGINAL: x0, **outputs}
 
 

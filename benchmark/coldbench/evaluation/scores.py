@@ -194,7 +194,7 @@ class Scores:
         for metric in self._pairs:
             for method in self.methods:
                 with foreign(f"metric '{metric.name}'"):
-                    found[method, metric.name, ""] = estimate(metric.result, self._of_pairs[method, metric.name])
+                    found[method, metric.name, ""] = estimate(_number(metric), self._of_pairs[method, metric.name])
         for space in self.spaces:
             for metric in self._sets:
                 with foreign(f"metric '{metric.name}'"):
@@ -202,8 +202,8 @@ class Scores:
         for (method, name, _), each in found.items():
             if not math.isfinite(each.value):
                 raise BadInput(
-                    f"the {name} of {method} is not finite ({each.value}): its images equal their originals, or the "
-                    "degradation, the start or the weights are unusable"
+                    f"the {name} of {method} is not finite ({each.value}): the metric fails, the images equal their "
+                    "originals, or the degradation, the start or the weights are unusable"
                 )
         return dict(sorted(found.items(), key=lambda item: self.methods.index(item[0][0])))
 
@@ -215,7 +215,8 @@ class Scores:
         def distances(*totals: Any) -> dict[Key, float]:
             seen = dict(zip(grouped, totals, strict=True))
             against = seen[ORIGINAL] if self.references is None else self.references[space.name, metric.name]
-            return {(method, metric.name, space.name): metric.result(seen[method], against) for method in self.methods}
+            number = _number(metric)
+            return {(method, metric.name, space.name): number(seen[method], against) for method in self.methods}
 
         return estimates(distances, *grouped.values())
 
@@ -246,6 +247,11 @@ class Scores:
     def _few(self, space: FeatureSpace, kind: str) -> Tensor:
         """The features of the audited images."""
         return space.extract(self.first[kind].to(self.device))
+
+
+def _number(metric: Metric) -> Callable[..., float]:
+    """The metric's result as a plain number, whatever kind of number it gives."""
+    return lambda *seen: float(metric.result(*seen))
 
 
 def _first_alike(metrics: Sequence[Metric], metric: Metric) -> str:

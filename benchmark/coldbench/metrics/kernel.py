@@ -108,6 +108,20 @@ def audit_kernel(features: Tensor, against: Tensor | Features) -> float:
     return deviation / (a.own() + b.own())
 
 
+#: With fewer images than this, a kernel distance of paired sets is hardly one of their distributions.
+FEW = 1000
+
+
+def few_images(images: int, space: str, dimensions: int) -> str:
+    """A warning where there are few images; else nothing."""
+    if images >= FEW:
+        return ""
+    return (
+        f"KID of {images} images: it varies much below {FEW:,}, and of restored images and their own originals it is "
+        "biased downwards in proportion to 1/N, since each pair is alike"
+    )
+
+
 KID = Metric(
     name="KID",
     accumulator=Features,
@@ -116,4 +130,5 @@ KID = Metric(
     reads="features",
     decimals=5,
     audit=audit_kernel,
+    warning=few_images,
 )

@@ -101,6 +101,17 @@ class Metric:
     ready: Callable[[], object] = lambda: None
     warning: Callable[[int, str, int], str] = _no_warning
 
+    def __post_init__(self) -> None:
+        if not self.name or self.decimals < 0:
+            raise BadInput(f"a metric needs a name, and decimals of at least 0: '{self.name}', {self.decimals}")
+        if self.better not in ("higher", "lower") or self.reads not in ("pairs", "features"):
+            raise BadInput(
+                f"metric {self.name}: better is higher or lower, not {self.better}; reads is pairs or features, "
+                f"not {self.reads}"
+            )
+        # Every arithmetic has a tolerance, so that every record can be compared.
+        object.__setattr__(self, "tolerances", {**_RELATIVE, **self.tolerances})
+
     def label(self, features: str = "") -> str:
         """As tables print it: in any feature space but that of the FID, it carries the name of the space."""
         if self.reads == "pairs" or features == FID_FEATURES:
@@ -136,8 +147,17 @@ class Mean:
         self.total, self.count = 0.0, 0
 
     def update(self, prediction: Tensor, target: Tensor) -> None:
-        """Take in a batch of images."""
-        self.total += float(self.per_image(prediction, target).double().sum())
+        """Take in a batch of images.
+
+        Raises:
+            BadInput: the function gives something else than one number an image.
+        """
+        numbers = self.per_image(prediction, target)
+        shape = getattr(numbers, "shape", None)
+        if shape != (len(target),):
+            found = type(numbers).__name__ if shape is None else f"shape {tuple(shape)}"
+            raise BadInput(f"it must give one number an image, shape ({len(target)},), not {found}")
+        self.total += float(numbers.double().sum())
         self.count += len(target)
 
     def merge(self, other: Self) -> None:
@@ -183,6 +203,8 @@ def find_metrics(names: Sequence[str]) -> tuple[Metric, ...]:
         metric = METRICS[name]
         if not isinstance(metric, Metric):
             raise BadInput(f"metric '{name}' is {type(metric).__name__}, not a coldbench.Metric")
+        if METRICS.is_builtin(metric.name) and not METRICS.is_builtin(name):
+            raise BadInput(f"metric '{name}' is called {metric.name}, which is another metric: give it another name")
         if metric.name in found:
             raise BadInput(f"two metrics are called {metric.name}")
         found[metric.name] = metric

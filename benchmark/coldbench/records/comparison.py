@@ -34,8 +34,13 @@ def render_comparison(records: Sequence[Record], style: str) -> str:
     """Records with differences in one of ``records.FORMATS``; JSON and CSV are those of all records."""
     if style in RECORDS:
         return render(records, style)
-    pairs = [(record, each) for record in records for each in record.differences]
     by_name = {(record.where.method, record.metric.label): record for record in records}
+    pairs = [
+        (record, each)
+        for record in records
+        for each in record.differences
+        if (each.against, record.metric.label) in by_name
+    ]
     lines = [_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs]
     methods = dict.fromkeys(record.where.method for record in records)
     frame = pd.DataFrame(lines)

@@ -62,7 +62,7 @@ class Drift:
 
     @property
     def passed(self) -> bool:
-        """Whether nobody need look at it."""
+        """Whether the number passed."""
         return self.status in (Status.SAME, Status.NEW, Status.EXEMPT)
 
 

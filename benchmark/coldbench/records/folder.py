@@ -18,7 +18,7 @@ from coldbench.records.record import Identity, Record, load
 
 #: Of a folder, where states are.
 STATES = ".resume"
-#: Where records go that others take the place of.
+#: The folder for records that have been replaced.
 EARLIER = "earlier"
 #: Of taking a lock that its last owner is just removing.
 _ATTEMPTS = 1000

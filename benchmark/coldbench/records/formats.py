@@ -39,16 +39,32 @@ def render(records: Sequence[Record], style: str, *, intervals: bool = False) ->
 def to_frame(records: Sequence[Record], *, intervals: bool = False) -> pd.DataFrame:
     """The records of one table: a line a row and method, ours and the published number side by side."""
     lines: dict[tuple[str, str], dict[str, str]] = {}
+    titles = row_titles(records)
     for label in _columns(records):
         for record in records:
             if record.metric.label != label:
                 continue
-            line = lines.setdefault((record.where.title, method_title(record.where.method)), {})
+            line = lines.setdefault((titles[record.where.row], method_title(record.where.method)), {})
             line[label] = _ours(record, intervals)
             for source in _sources(records, label):
                 line[f"{label} ({source})"] = _published(record, source)
     frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
     return frame.fillna(ABSENT).reset_index()
+
+
+def row_titles(records: Sequence[Record]) -> dict[str, str]:
+    """Row -> what is printed for it; two rows of one title that have a method in common carry their names, too."""
+    methods: dict[str, set[str]] = {}
+    titles = {}
+    for record in records:
+        methods.setdefault(record.where.row, set()).add(record.where.method)
+        titles[record.where.row] = record.where.title
+    return {
+        row: f"{title} ({row})"
+        if any(other != row and titles[other] == title and methods[other] & methods[row] for other in titles)
+        else title
+        for row, title in titles.items()
+    }
 
 
 def method_title(method: str) -> str:
@@ -122,26 +138,27 @@ def _alignment(frame: pd.DataFrame) -> tuple[str, ...]:
 def table_notes(records: Sequence[Record]) -> list[str]:
     """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
     measured = [record for record in records if record.measured]
-    notes = {f"{record.where.title}: {_measurement(record, records)}": None for record in measured}
-    notes |= {f"{record.where.title}: {record.warning}": None for record in records if record.warning}
+    titles = row_titles(records)
+    notes = {f"{titles[record.where.row]}: {_measurement(record, records)}": None for record in measured}
+    notes |= {f"{titles[record.where.row]}: {record.warning}": None for record in records if record.warning}
     notes |= {
         f"{record.identity.checkpoint} has random weights: its numbers mean nothing": None
         for record in measured
         if record.identity.checkpoint_sha256 == RANDOM_WEIGHTS
     }
-    notes |= {f"{record.where.title}: {record.where.note}": None for record in records if record.where.note}
+    notes |= {f"{titles[record.where.row]}: {record.where.note}": None for record in records if record.where.note}
     notes |= {
-        f"* {record.where.title}, {record.where.method} {record.metric.label} as printed in the "
+        f"* {titles[record.where.row]}, {record.where.method} {record.metric.label} as printed in the "
         f"{record.published.source}: {record.published.note}": None
         for record in records
         if record.published and record.published.note
     }
     notes |= {
-        f"† {record.where.title} was measured with {_settings(record)}, unlike the published number": None
+        f"† {titles[record.where.row]} was measured with {_settings(record)}, unlike the published number": None
         for record in records
         if record.published and record.changes
     }
-    return list(notes | _missing(records))
+    return list(notes | _missing(records, titles))
 
 
 def _measurement(record: Record, records: Sequence[Record]) -> str:
@@ -176,14 +193,14 @@ def _short_hash(record: Record, records: Sequence[Record]) -> str:
     return f" ({hashes[0][:12]})" if hashes else ""
 
 
-def _missing(records: Sequence[Record]) -> dict[str, None]:
+def _missing(records: Sequence[Record], titles: Mapping[str, str]) -> dict[str, None]:
     """Why cells are missing, those of one reason together."""
     reasons: dict[tuple[str, str], list[str]] = {}
     for record in records:
         if not record.measured:
             method, alone = record.where.method, record.identity.images is not None
             what = f"{method} {record.metric.label}" if alone else method
-            reasons.setdefault((record.where.title, record.reason), []).append(what)
+            reasons.setdefault((titles[record.where.row], record.reason), []).append(what)
     return {
         f"{title}, {', '.join(dict.fromkeys(absent))}: missing: {reason}": None
         for (title, reason), absent in reasons.items()

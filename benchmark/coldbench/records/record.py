@@ -165,7 +165,7 @@ class Record:
         warning: what speaks against trusting the number.
         published: what the paper prints there, if it prints anything.
         differences: in a comparison, from the methods before this one.
-        request: what has it again; see ``coldbench.commands.request``.
+        request: of the command that measures this number again; see ``coldbench.commands.recording.request_of``.
         schema_version: 2 for one turned into today's layout out of schema 2, which did not know all settings.
     """
 
@@ -199,7 +199,7 @@ class Record:
     def changes(self) -> dict[str, Any]:
         """The settings and the transform that the command gave in the place of the row's."""
         transform = self.request.get("transform")
-        return {**self.request.get("settings", {}), **({"transform": transform} if transform else {})}
+        return {**(self.request.get("settings") or {}), **({"transform": transform} if transform else {})}
 
 
 def to_json(records: Sequence[Record]) -> str:
@@ -208,18 +208,27 @@ def to_json(records: Sequence[Record]) -> str:
 
 
 def save(records: Sequence[Record], path: Path) -> None:
-    """Write the records of one table atomically."""
+    """Write the records of one table atomically.
+
+    Raises:
+        BadInput: a record that could not be read again, or a folder that cannot be written.
+    """
+    try:
+        for record in records:
+            _valid(record)
+    except ValueError as error:
+        raise BadInput(f"{path} is not written: {error}") from error
     write_text(path, to_json(records))
 
 
-def load(path: Path) -> list[Record]:
+def load(path: Path | str) -> list[Record]:
     """The records that ``save`` wrote; those of schema 2 are turned into today's.
 
     Raises:
         BadInput: no such file, or not of these schemas.
     """
     try:
-        return [_record(spec) for spec in json.loads(path.read_text(encoding="utf-8"))]
+        return [_record(spec) for spec in json.loads(Path(path).read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise BadInput(f"{path} does not hold records of schema {SCHEMA_VERSION}: {reason}") from error
@@ -275,6 +284,21 @@ def _sequence(inner: Sequence[Any], value: Sequence[Any], where: str) -> tuple[A
     return tuple(_value(kind, each, where) for kind, each in zip(kinds, value, strict=True))
 
 
+#: The parts of a request that are used to measure again, where it has them.
+_REQUESTED: dict[str, type] = {
+    "command": str,
+    "table": str,
+    "dataset": str,
+    "degradation": dict,
+    "row_transform": str,
+    "channels": int,
+    "data": str,
+    "transform": str,
+    "settings": dict,
+    "method": str,
+}
+
+
 def _valid(record: Record) -> Record:
     """The record; raises ValueError if its numbers cannot be."""
     numbers = [record.value, record.deviation, *(record.interval or ()), *record.metric.tolerances.values()]
@@ -285,6 +309,13 @@ def _valid(record: Record) -> Record:
         raise ValueError(f"not a record: {record.status}, {record.metric.better}")
     if (record.value is None) == record.measured:
         raise ValueError(f"a {record.status} number is {record.value}")
+    if record.metric.decimals < 0:
+        raise ValueError(f"decimals of {record.metric.label} are {record.metric.decimals}")
+    if record.measured and not (record.identity.images or 0) >= 1:
+        raise ValueError(f"a number of {record.identity.images} images")
+    for name, kind in _REQUESTED.items():
+        if not isinstance(record.request.get(name), kind | NoneType):
+            raise ValueError(f"{name} of its request is {record.request[name]!r:.40}")
     if arithmetic(record) not in record.metric.tolerances:
         raise ValueError(f"no tolerance of {record.metric.label} for {arithmetic(record)}")
     return record

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -111,7 +111,7 @@ def select_rows(table: str, rows: Sequence[str] = (), methods: Sequence[str] = (
     Args:
         table: the name of a table of the paper, ``all`` of them, or the path of a .toml file of tables.
         rows: names of rows, or of their data sets.
-        methods: names of methods; those that the tables do not have must be ``module:attribute``, and are added.
+        methods: names of methods; samplers that the tables do not have are added to every row.
 
     Raises:
         BadInput: an unknown table, row or method, or nothing left.
@@ -123,10 +123,10 @@ def select_rows(table: str, rows: Sequence[str] = (), methods: Sequence[str] = (
             raise BadInput(f"table {table} has no row '{name}'{did_you_mean(name, known)}")
     possible = dict.fromkeys(method for each in tables for method in each.methods)
     for method in methods:
-        if method not in possible and ":" not in method:
+        if method not in possible and ":" not in method and method not in SAMPLERS:
             raise BadInput(f"unknown method '{method}'{did_you_mean(method, possible)}")
     selected = [
-        replace(row, methods=_restricted(row.methods, methods))
+        replace(row, methods=_restricted(row.methods, methods, possible))
         for each in tables
         for row in each.rows
         if not rows or row.name in rows or row.dataset in rows
@@ -137,11 +137,11 @@ def select_rows(table: str, rows: Sequence[str] = (), methods: Sequence[str] = (
     return selected
 
 
-def _restricted(methods: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
-    """The methods of a row that are wanted, in its order, and then those from outside."""
+def _restricted(methods: Sequence[str], wanted: Sequence[str], tabled: Container[str]) -> tuple[str, ...]:
+    """The methods of a row that are wanted, in its order, and then those that no table has."""
     if not wanted:
         return tuple(methods)
-    return tuple([method for method in methods if method in wanted] + [name for name in wanted if ":" in name])
+    return tuple([method for method in methods if method in wanted] + [name for name in wanted if name not in tabled])
 
 
 def find_tables(table: str) -> list[Table]:
@@ -151,7 +151,11 @@ def find_tables(table: str) -> list[Table]:
         BadInput: there is none, or a file that holds none.
     """
     if table.endswith(".toml"):
-        return list(read_tables(Path(table)).values())
+        own = read_tables(Path(table))
+        for name in own:
+            if name == "all" or name in paper_tables():
+                raise BadInput(f"tables {table}: table {name} has the name of a table of the paper: give it another")
+        return list(own.values())
     tables = paper_tables()
     if table != "all" and table not in tables:
         raise BadInput(f"unknown table '{table}'; known: {', '.join(tables)}, all, or the path of a .toml file")
@@ -223,6 +227,8 @@ def _check_name(name: str, where: str) -> None:
 def _row(table: str, defaults: Mapping[str, Any], spec: Any, where: str) -> Row:
     _check(spec, _ROW_KEYS, where)
     words = {key: _words(spec.get(key, defaults.get(key)), f"{where}: '{key}'") for key in ("methods", "metrics")}
+    if spec.get("channels") not in (None, 1, 3):
+        raise BadInput(f"{where}: 'channels' must be 1 or 3, not {spec['channels']}")
     degradation = spec.get("degradation")
     if degradation is not None and not isinstance(degradation.get("name"), str):
         raise BadInput(f"{where}: 'degradation' lacks its 'name'")
