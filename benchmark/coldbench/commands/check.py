@@ -55,7 +55,7 @@ def check(
 ) -> Iterator[Checked]:
     """Measure again what the references measured, and compare.
 
-    What was measured can be had again, by the same command, until the block ends well.
+    If the block fails, the same command resumes without measuring again.
 
     Args:
         request: how to measure: device, dtype, batch size, where the images are; ``metrics`` restricts the check to

@@ -32,9 +32,9 @@ class Request:
         metrics: names of metrics; the table's own, or FID, SSIM and RMSE, unless given.
         features: feature spaces; ``auto`` alone takes that of the FID and the data set's own, where available, and
             ``none`` alone takes none.
-        data: images to restore in the place of the row's.
-        transform: of the images, in the place of the row's.
-        settings: of the degradation, in the place of the row's.
+        data: images to restore instead of the row's.
+        transform: of the images; it overrides the row's.
+        settings: of the degradation; they override the row's.
         channels: C of the images, 1 or 3; the network's own, or the images', unless given.
         protocol: ``paper`` or ``released``.
         seed: of everything drawn at random.

@@ -1,4 +1,4 @@
-"""The output folder of a command: one command at a time, what a stopped one left behind, and what is set aside."""
+"""The output folder of a command: one command at a time, leftover states of stopped commands, and records that were replaced."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Where:
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """What was measured, as far as those who print and compare the number must know.
+    """The facts about a metric that printing and comparing its numbers need.
 
     Attributes:
         name, features: of the metric and its feature space, which is empty where it has none.
@@ -112,7 +112,7 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of the whole row: wall time, the part of it inside the network's forward, and images a second."""
+    """The cost of measuring the whole row: wall time, the part of it inside the network's forward, images a second."""
 
     seconds: float | None
     network_seconds: float | None
