@@ -1,4 +1,4 @@
-"""The output folder of a command: one command at a time, leftover states of stopped commands, and records that were replaced."""
+"""The output folder of a command: its lock, leftover states of stopped commands, and records that were replaced."""
 
 from __future__ import annotations
 
