@@ -130,11 +130,6 @@ class Difference:
     interval: tuple[float, float] | None
     paired: bool
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval leaves no doubt which is larger, at its level."""
-        return self.interval is not None and (self.interval[0] > 0 or self.interval[1] < 0)
-
 
 def estimate(metric: Callable[..., float], *grouped: Grouped[Any]) -> Estimate:
     """``metric`` of the totals, and of the totals without each group."""
