@@ -31,7 +31,7 @@ from coldbench.commands.recording import check_measured
 from coldbench.commands.request import DEFAULTS, Request
 from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import home
+from coldbench.core.paths import data_folder
 from coldbench.data.datasets import DATASETS, dataset_title, find_dataset, open_source
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion import building, checkpoints
@@ -111,7 +111,7 @@ def open_images(spec: str, *, data_root: Path | None = None, train: bool = False
         BadInput: nothing usable there.
         Missing: a data set that is absent.
     """
-    return open_source(spec, home() / "data" if data_root is None else data_root, train=train)
+    return open_source(spec, data_folder(data_root), train=train)
 
 
 def run_table(

@@ -102,17 +102,11 @@ def show(paths: tuple[Path, ...], style: str, intervals: bool) -> None:
     Example:
       coldbench show results/reference/full/table-1.json --format latex
     """
-    from coldbench.records.comparison import render_comparison
-    from coldbench.records.formats import RECORDS, render
+    from coldbench.records.comparison import render_stored
+    from coldbench.records.formats import RECORDS
     from coldbench.records.record import load
 
     files = [load(path) for path in paths]
     if style in RECORDS:
         files = [[record for records in files for record in records]]
-    texts = [
-        render_comparison(records, style)
-        if any(record.differences for record in records)
-        else render(records, style, intervals=intervals)
-        for records in files
-    ]
-    print_text("\n".join(texts))
+    print_text("\n".join(render_stored(records, style, intervals=intervals) for records in files))

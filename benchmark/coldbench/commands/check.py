@@ -17,11 +17,10 @@ from coldbench.core.progress import tell
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.diffusion.catalog import load_entries
 from coldbench.records import record as stored
-from coldbench.records.comparison import render_comparison
+from coldbench.records.comparison import render_stored
 from coldbench.records.drift import Drift, Status, compare_records, summary
 from coldbench.records.drift_report import junit, render
 from coldbench.records.folder import Claim, claimed
-from coldbench.records.formats import render as render_tables
 from coldbench.records.record import Record
 from coldbench.tables.tables import Row, select_rows
 
@@ -125,9 +124,7 @@ def update(checked: Checked) -> None:
         records = [now.get(record.key, record) for record in stored.load(path)]
         stored.save(records, path)
         if path.with_suffix(".md").exists():  # what measured them wrote both
-            compared = any(record.differences for record in records)
-            text = render_comparison(records, "markdown") if compared else render_tables(records, "markdown")
-            write_text(path.with_suffix(".md"), text)
+            write_text(path.with_suffix(".md"), render_stored(records, "markdown"))
 
 
 def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from torch import Tensor
 
-from coldbench.commands.evaluate import METRICS, evaluated_row, slug
+from coldbench.commands.evaluate import evaluated_row, slug
 from coldbench.commands.output import save_comparison
 from coldbench.commands.plan import NO_FEATURES, available, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.registry import did_you_mean
-from coldbench.data.datasets import dataset_title
+from coldbench.data.cache import ImageStore
 from coldbench.diffusion.catalog import find_entry, load_entries
 from coldbench.diffusion.registries import RESTORERS, SAMPLERS
 from coldbench.diffusion.samplers import DEGRADED_IMAGE, find_sampler
@@ -78,10 +78,11 @@ def compare(
         raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
     stem = "-vs-".join(map(slug, names))
     rows = compared_rows(names, request, models, degradation, stem)
+    store = request.store()
     if request.images is None:
-        request = dataclasses.replace(request, images=_default_images(rows, request))
+        request = dataclasses.replace(request, images=_default_images(rows, request, store))
     with claimed(output, fresh=request.fresh) as claim:
-        sides = _sides(names, rows, request, claim)
+        sides = _sides(names, rows, request, store, claim)
         records = with_differences([sides[name] for name in names])
         save_comparison(records, _gallery(sides), output / stem)
     return records
@@ -105,9 +106,9 @@ def compared_rows(
     return {name: rows[kind] for kind, methods in kinds.items() for name in methods}
 
 
-def _default_images(rows: Mapping[str, Row], request: Request) -> int:
+def _default_images(rows: Mapping[str, Row], request: Request, store: ImageStore) -> int:
     """``IMAGES``, or as many as there are."""
-    there = [available(row, request, request.store()) for row in rows.values()]
+    there = [available(row, request, store) for row in rows.values()]
     return min([IMAGES, *(count for count in there if count is not None)])
 
 
@@ -159,16 +160,7 @@ def _row(model: str, methods: Sequence[str], degradation: str | None, request: R
     entry = load_entries().get(model)
     if entry is None or not entry.start:
         return _restoring(model, degradation, methods, request, table)
-    return Row(
-        table=table,
-        caption="",
-        name=model,
-        title=dataset_title(entry.dataset),
-        dataset=entry.dataset,
-        checkpoint=model,
-        methods=tuple(methods),
-        metrics=METRICS[:1],
-    )
+    return evaluated_row(model, None, dataclasses.replace(request, methods=tuple(methods)), table)
 
 
 def _restoring(restorer: str, degradation: str | None, methods: Sequence[str], request: Request, table: str) -> Row:
@@ -177,9 +169,10 @@ def _restoring(restorer: str, degradation: str | None, methods: Sequence[str], r
     return evaluated_row(restorer, degradation, dataclasses.replace(request, methods=shown), table)
 
 
-def _sides(names: Sequence[str], rows: Mapping[str, Row], request: Request, claim: Claim) -> dict[str, Side]:
+def _sides(
+    names: Sequence[str], rows: Mapping[str, Row], request: Request, store: ImageStore, claim: Claim
+) -> dict[str, Side]:
     """All rows are planned before any is measured."""
-    store = request.store()
     plans = {row.name: plan(row, request, store) for row in rows.values()}
     for each in plans.values():
         for reason in (*each.missing.values(), *_asked_and_absent(each.absent, request)):

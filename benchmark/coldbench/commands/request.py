@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import home
+from coldbench.core.paths import data_folder
 from coldbench.core.registry import did_you_mean
 from coldbench.evaluation import PROTOCOLS
 
@@ -86,7 +86,7 @@ class Request:
     @property
     def root(self) -> Path:
         """The folder of the data sets that do not ship."""
-        return self.data_root or home() / "data"
+        return data_folder(self.data_root)
 
     def store(self) -> ImageStore:
         """Where the images of this request come from."""

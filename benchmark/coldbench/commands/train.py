@@ -17,7 +17,7 @@ from coldbench.commands.request import DEFAULTS
 from coldbench.core.devices import choose_device, device_name
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
-from coldbench.core.paths import home
+from coldbench.core.paths import data_folder
 from coldbench.core.progress import progress_bar, tell
 from coldbench.core.randomness import training_seed
 from coldbench.core.weights import save_weights
@@ -74,7 +74,7 @@ class TrainRequest:
     @property
     def root(self) -> Path:
         """The folder of the data sets that do not ship."""
-        return self.data_root or home() / "data"
+        return data_folder(self.data_root)
 
 
 def train_checkpoint(request: TrainRequest) -> str:

@@ -17,3 +17,8 @@ def shipped(*parts: str) -> Path:
 def home() -> Path:
     """The user's folder for data and trained models: ``$COLDBENCH_HOME``, or ``~/.cache/coldbench``."""
     return Path(os.environ.get("COLDBENCH_HOME") or Path.home() / ".cache" / "coldbench")
+
+
+def data_folder(given: Path | None = None) -> Path:
+    """The folder of the data sets that do not ship: the one given, or that in the user's home."""
+    return home() / "data" if given is None else given

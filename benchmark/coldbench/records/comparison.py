@@ -47,6 +47,13 @@ def render_comparison(records: Sequence[Record], style: str) -> str:
     return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(records, pairs), style)
 
 
+def render_stored(records: Sequence[Record], style: str, *, intervals: bool = False) -> str:
+    """Records as what they were measured for: a comparison, or tables; see ``formats.render``."""
+    if any(record.differences for record in records):
+        return render_comparison(records, style)
+    return render(records, style, intervals=intervals)
+
+
 def _line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
     decimals, interval = b.metric.decimals, difference.interval
     low_high = ABSENT if interval is None else f"{interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f}"
