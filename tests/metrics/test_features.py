@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import socket
+
 import pytest
 import torch
 from torch import Tensor
-from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.utils import create_feature_extractor
 
+from coldbench.commands.fetch import WEIGHTS
 from coldbench.core.errors import BadInput, Missing
-from coldbench.core.files import sha256_of
-from coldbench.metrics import digits, inception
+from coldbench.metrics import digits
 from coldbench.metrics.digits import mnist_cnn
-from coldbench.metrics.features import FID_FEATURES, FeatureSpace, absence, feature_spaces, load_feature_space
+from coldbench.metrics.features import (
+    FEATURES,
+    FID_FEATURES,
+    FeatureSpace,
+    absence,
+    feature_spaces,
+    load_feature_space,
+)
 
 CPU = torch.device("cpu")
 
@@ -83,25 +93,24 @@ def test_mnist_cnn_is_registered_with_torch_fidelity() -> None:
     assert theirs.shape == (3, 128)
 
 
-def test_inception_reads_clamped_8_bit_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extractor, with random weights in the place of those that cannot ship."""
-    with pytest.raises(Missing, match="coldbench fetch inception"):
-        inception.inception(torch.device("cpu"))
-    path = inception.inception_weights()
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"damaged")
-    with pytest.raises(BadInput, match="is damaged"):
-        inception.inception(torch.device("cpu"))
-    with monkeypatch.context() as patch:
-        patch.setattr(feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *a, **k: {})
-        patch.setattr(torch.nn.Module, "load_state_dict", lambda self, state: None)
-        torch.manual_seed(0)
-        random = feature_extractor_inceptionv3.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"])
-    torch.save(random.state_dict(), path)
-    monkeypatch.setattr(inception, "SHA256", "")
-    monkeypatch.setattr(inception, "inception_weights", lambda: path)
-    space = inception.inception(torch.device("cpu"))
-    images = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
-    pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8).repeat(1, 3, 1, 1)
-    torch.testing.assert_close(space.extract(images), random(pixels)[0])
-    assert (space.name, space.sha256) == (FID_FEATURES, sha256_of(path))
+@pytest.mark.parametrize("name", list(FEATURES))
+def test_every_space_is_at_hand_or_says_what_supplies_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it makes of images; nothing is downloaded in passing."""
+    monkeypatch.setattr(socket.socket, "connect", lambda *address: pytest.fail("the net was asked"))
+    supplied = re.fullmatch(r"no .* weights: coldbench fetch ([\w-]+)", absence(name, CPU))
+    if name in ("mnist-cnn", "efficientnet-lite0"):
+        assert load_feature_space(name, CPU).name == name
+    else:
+        assert supplied is not None
+        assert supplied[1] in WEIGHTS
+        assert supplied[1] == (name if "inception" not in name else "inception")
+    summary = str(inspect.getdoc(FEATURES[name])).partition("\n")[0]
+    assert "images" in summary
+    assert len(summary) < 120
+
+
+def test_hashes_are_whole() -> None:
+    """Weights are unpickled, some of them as code: what is pinned is more than the few digits in a file's name."""
+    short = {name for name, weights in WEIGHTS.items() if not re.fullmatch(r"[0-9a-f]{64}", weights.sha256)}
+    assert short == {"lpips"}
+    assert all(weights.sha256[:8] in weights.url for name, weights in WEIGHTS.items() if not name.startswith("dinov2"))

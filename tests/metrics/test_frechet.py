@@ -10,8 +10,9 @@ from torch import Tensor
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
 from coldbench.core.errors import BadInput
-from coldbench.metrics import frechet
-from coldbench.metrics.frechet import FID, FeatureStatistics, audit_frechet, frechet_distance
+from coldbench.metrics import fid
+from coldbench.metrics.fid import FID, audit_frechet
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 
 
 def statistics(features: Tensor, batch: int = 1000) -> FeatureStatistics:
@@ -92,7 +93,7 @@ def test_few_images_for_many_dimensions_come_with_a_warning() -> None:
 def test_the_audit_sees_small_features(monkeypatch: pytest.MonkeyPatch) -> None:
     features = 3e-4 * torch.randn(16, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     assert audit_frechet(features, 2 * features) < FID.audit_tolerance
-    monkeypatch.setattr(frechet, "frechet_distance", lambda a, b: 0.0)
+    monkeypatch.setattr(fid, "frechet_distance", lambda a, b: 0.0)
     assert audit_frechet(features, 2 * features) > FID.audit_tolerance
 
 
@@ -109,3 +110,17 @@ def test_the_audit_bears_with_the_reference_in_many_dimensions(difference: float
     features = 2 * torch.randn(16, 2048, generator=generator).relu()
     others = features + difference * torch.randn(16, 2048, generator=generator)
     assert audit_frechet(features, others) < FID.audit_tolerance
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_the_audit_in_few_dimensions_is_that_in_all(many: bool) -> None:
+    """torch-fidelity's number of all 40 dimensions, computed at length."""
+    a, b = (torch.rand(n, 40, generator=torch.Generator().manual_seed(n), dtype=torch.float64) for n in (12, 300))
+    b = b if many else b[:14]
+    seen = FeatureStatistics()
+    seen.update(b)
+    few = {"mu": a.mean(0).numpy(), "sigma": a.T.cov().numpy()}
+    whole = fid_statistics_to_metric(few, {"mu": seen.mean.numpy(), "sigma": seen.covariance().numpy()}, verbose=False)
+    found, traces = fid._by_torch_fidelity(a, seen if many else b)
+    assert found == pytest.approx(whole["frechet_inception_distance"], rel=1e-6)
+    assert traces == pytest.approx(float(a.T.cov().trace() + b.T.cov().trace()))

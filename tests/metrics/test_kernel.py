@@ -9,7 +9,10 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from coldbench.core.errors import BadInput
 from coldbench.metrics import kernel
-from coldbench.metrics.kernel import KID, Features, audit_kernel, kernel_distance
+from coldbench.metrics.feature_sets import FeatureSet
+from coldbench.metrics.intervals import GROUPS
+from coldbench.metrics.kernel import KID, audit_kernel, kernel_distance, kernel_estimates
+from coldbench.metrics.pairwise import Features
 
 
 def random_features(count: int, dim: int, seed: int) -> Tensor:
@@ -58,24 +61,30 @@ def test_kid_of_two_halves_of_one_distribution_is_about_zero_and_unbiased() -> N
     assert min(found) < 0 < max(found), "the unbiased estimate may be negative"
 
 
-def test_what_is_kept_is_forgotten_when_more_is_seen() -> None:
-    """Of the mean kernel within a set, which several distances share."""
-    a, b, more = (random_features(count, 6, seed) for seed, count in enumerate((20, 30, 10)))
-    ours, theirs = seen(a), seen(b)
-    kernel_distance(ours, theirs)
-    ours.update(more)
-    whole = seen(torch.cat((a, more)))
-    assert kernel_distance(ours, theirs) == pytest.approx(kernel_distance(whole, theirs), rel=1e-12)
-    ours.merge(seen(b))
-    whole = seen(torch.cat((a, more, b)))
-    assert kernel_distance(ours, theirs) == pytest.approx(kernel_distance(whole, theirs), rel=1e-12)
-    ours.load_state_dict(seen(a).state_dict())
-    assert kernel_distance(ours, theirs) == pytest.approx(kernel_distance(seen(a), theirs), rel=1e-12)
+def test_what_the_originals_have_to_themselves_is_summed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many methods are compared with them, and however many groups are left out."""
+    pairs = 0
+    true = kernel._kernel
+
+    def counted(x: Tensor, y: Tensor) -> Tensor:
+        nonlocal pairs
+        pairs += len(x) * len(y)
+        return true(x, y)
+
+    monkeypatch.setattr(kernel, "_kernel", counted)
+    images, methods = 200, 3
+    sets = [FeatureSet(random_features(images, 6, seed).numpy()) for seed in range(methods + 1)]
+    kernel_estimates({str(number): each for number, each in enumerate(sets[1:])}, sets[0])
+    # The pairs within a set once, those of two images of a group twice; the pairs of a set and the originals once.
+    within = (images**2 + images**2 / GROUPS) / 2
+    assert pairs == (methods + 1) * within + methods * images**2
 
 
 def test_one_image_has_no_kid() -> None:
     with pytest.raises(BadInput, match="a kernel distance needs at least 2 images"):
         kernel_distance(seen(torch.ones(1, 4)), seen(torch.ones(5, 4)))
+    with pytest.raises(BadInput, match="a kernel distance needs at least 2 images"):
+        kernel_distance(seen(torch.ones(5, 4)), Features())
 
 
 def test_the_audit_takes_an_accumulator_of_many_and_features_on_the_other_side() -> None:
@@ -88,7 +97,7 @@ def test_the_audit_finds_a_biased_estimate(monkeypatch: pytest.MonkeyPatch) -> N
     """With the diagonal left in the mean kernels, the usual mistake."""
     few, many = random_features(16, 32, 0), random_features(300, 32, 1)
 
-    def biased(a: Features, b: Features) -> float:
+    def biased(a: FeatureSet, b: FeatureSet) -> float:
         extra = [float(((f.all().double().square().sum(1) / 32 + 1) ** 3).mean()) / f.count for f in (a, b)]
         return kernel_distance(a, b) + sum(extra)
 

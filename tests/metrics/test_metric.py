@@ -14,15 +14,20 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput, CheckFailed
-from coldbench.metrics import frechet, kernel
+from coldbench.metrics import fid, kernel, manifold
 from coldbench.metrics.audit import AUDITED, audited
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.metrics.metric import METRICS, Metric, find_metrics, mean_over_images
 from coldbench.metrics.pixelwise import SSIM
 
-NAMES = ["FID", "KID", "SSIM", "RMSE", "PSNR", "LPIPS"]
+NAMES = ["FID", "KID", "Precision", "Recall", "SSIM", "RMSE", "PSNR", "LPIPS"]
 #: Where the distance of two sets is computed, so that it can be broken.
-DISTANCES = {"FID": (frechet, "frechet_distance"), "KID": (kernel, "kernel_distance")}
+DISTANCES = {
+    "FID": (fid, "frechet_distance"),
+    "KID": (kernel, "kernel_distance"),
+    "Precision": (manifold, "precision"),
+    "Recall": (manifold, "recall"),
+}
 
 
 def per_image_bias(prediction: Tensor, target: Tensor) -> Tensor:
@@ -168,13 +173,14 @@ def test_worse_images_have_worse_numbers(metric: Metric) -> None:
 
 def test_equal_images_have_the_best_number(metric: Metric) -> None:
     """Of features that hardly differ, the unbiased KID is a little below zero."""
-    best = {"SSIM": 1.0, "PSNR": float("inf")}.get(metric.name, 0.0)
+    best = {"SSIM": 1.0, "PSNR": float("inf"), "Precision": 1.0, "Recall": 1.0}.get(metric.name, 0.0)
     if metric.reads == "pairs":
         images = batch(metric, 0)[0]
         assert metric.result(fed(metric, (images, images))) == pytest.approx(best, abs=1e-9)
     else:
         seen = fed(metric, batch(metric, 0))
-        assert metric.result(seen, seen) <= 1e-9
+        number = metric.result(seen, seen)
+        assert number >= best if metric.better == "higher" else number <= 1e-9
 
 
 def test_every_metric_has_a_tolerance_for_every_arithmetic(metric: Metric) -> None:
@@ -255,11 +261,12 @@ def test_what_is_no_metric_is_named(names: list[str], message: str) -> None:
 def test_a_number_in_another_feature_space_carries_its_name() -> None:
     labels = {
         metric.name: (metric.label(), metric.label(FID_FEATURES), metric.label("mnist-cnn"))
-        for metric in find_metrics(["FID", "KID", "SSIM"])
+        for metric in find_metrics(["FID", "KID", "Recall", "SSIM"])
     }
     assert labels == {
         "FID": ("FD[]", "FID", "FD[mnist-cnn]"),
         "KID": ("KID[]", "KID", "KID[mnist-cnn]"),
+        "Recall": ("Recall[]", "Recall", "Recall[mnist-cnn]"),
         "SSIM": ("SSIM", "SSIM", "SSIM"),
     }
 

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from coldbench.core.errors import BadInput, Missing
 from coldbench.metrics import perceptual
-from coldbench.metrics.perceptual import LPIPS, lpips_per_image, ready, weights
+from coldbench.metrics.perceptual import LPIPS, WEIGHTS, lpips_per_image, ready
 
 
 def test_absent_weights_are_said_and_not_fetched(images: Tensor) -> None:
     for ask in (ready, LPIPS.ready, lambda: lpips_per_image(images, images)):
-        with pytest.raises(Missing, match=r"^no weights for LPIPS: coldbench fetch lpips$"):
+        with pytest.raises(Missing, match=r"^no LPIPS weights: coldbench fetch lpips$"):
             ask()
-    assert not weights().exists()
+    assert not WEIGHTS.path.exists()
 
 
 def test_an_absent_torchmetrics_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +27,8 @@ def test_an_absent_torchmetrics_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_damaged_weights_are_refused(images: Tensor) -> None:
-    weights().parent.mkdir(parents=True)
-    weights().write_bytes(b"damaged")
+    WEIGHTS.path.parent.mkdir(parents=True)
+    WEIGHTS.path.write_bytes(b"damaged")
     with pytest.raises(BadInput, match="is damaged"):
         lpips_per_image(images, images)
 

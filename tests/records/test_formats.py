@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -91,3 +93,41 @@ def test_two_rows_of_one_title_are_two_lines(records: list[Record]) -> None:
     assert "- MNIST (other): " in text
     alone = render(other, "markdown")
     assert "(other)" not in alone
+
+
+#: What means something to one format or the other.
+ODD = r"a|b & 1_c <d> \e ^f ~g #h {i} 50 % $j"
+
+
+def odd(records: list[Record]) -> list[Record]:
+    """The records in a row of an odd title and caption, with an odd note."""
+    where = {"title": f"{ODD}\nover two lines", "caption": ODD, "note": f"{ODD}\n- no item"}
+    return [edited(record, where=where) for record in records]
+
+
+def test_latex_prints_what_was_written(records: list[Record]) -> None:
+    text = render(odd(records), "latex")
+    note = next(line for line in text.splitlines() if "no item" in line)
+    written = (
+        r"a\textbar{}b \& 1\_c \textless{}d\textgreater{} \textbackslash{}e "
+        r"\textasciicircum{}f \textasciitilde{}g \#h \{i\} 50 \% \$j"
+    )
+    assert written in note
+    assert text.startswith(f"% Table 3: {ODD}\n\\begin"), "a comment, which ends with its line"
+    assert not re.search(r"(?<!\\)[&^~]", note)
+
+
+def test_html_shows_what_was_written(records: list[Record]) -> None:
+    text = render(odd(records), "html")
+    shown = html.unescape(re.sub("<[^>]*>", "", text))
+    assert f"Table 3: {ODD}\n" in shown
+    assert shown.count(ODD) > 3
+    assert "<d>" not in text
+
+
+def test_a_table_in_markdown_keeps_its_columns_and_lines(records: list[Record]) -> None:
+    lines = render(odd(records), "markdown").splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 2 + len({record.where.method for record in records})
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} == {len(columns(records)) + 1}
+    assert all(line.startswith(("|", "- ", "## ")) for line in lines if line)

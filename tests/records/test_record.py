@@ -49,7 +49,7 @@ def readable(content: Any, folder: Path) -> bool:
         reason = str(error)
     else:
         return True
-    assert reason.startswith(f"{path} does not hold records of schema 3: ")
+    assert reason.startswith(f"{path} does not hold records of schema 4: ")
     assert len(reason.splitlines()) == 1
     return False
 
@@ -179,7 +179,7 @@ def test_an_arithmetic_without_a_tolerance_is_refused(records: list[Record], tmp
 @pytest.mark.parametrize("text", ["", "damaged", "3", '{"a": 1}', "[3]", '[{"value": 1}]', "[" * 100_000])
 def test_files_of_something_else_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(BadInput, match=r"a\.json does not hold records of schema 3"):
+    with pytest.raises(BadInput, match=r"a\.json does not hold records of schema 4"):
         load(tmp_path / "a.json")
 
 

@@ -112,5 +112,5 @@ def test_written_again_they_are_what_they_were(table: str, tmp_path: Path) -> No
      {"seed": "0"}, {"seed": True}, {"checkpoint_sha256": 7}, {"dataset": None}, {"low": "x"}, {"published": "x"}],
 )  # fmt: skip
 def test_what_was_edited_by_hand_is_refused(change: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="does not hold records of schema 3"):
+    with pytest.raises(BadInput, match="does not hold records of schema 4"):
         edited(tmp_path, "4", **change)

@@ -6,17 +6,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from coldbench.metrics.feature_sets import FeatureSet
 from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
+from coldbench.metrics.influence import influence_estimates
 from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimate
+from coldbench.metrics.kernel import kernel_estimates
+from coldbench.metrics.manifold import precision_estimates, recall_estimates
 from coldbench.metrics.metric import Mean
+from coldbench.metrics.pairwise import as_set
 from coldbench.metrics.pixelwise import SSIM, SquaredError
 
 #: Simulated measurements a line.
@@ -27,6 +33,15 @@ TRUTH_DRAWS = 1000
 NOISE = 0.5
 #: Share of the variance that the images of a run have in common.
 SHARED = 0.25
+#: What ends the names of metrics of restored images and their originals.
+PAIRED = ", paired"
+#: Seed of the images that generated ones are compared with, the same ones in every measurement.
+_REFERENCE_SEED = 1
+
+#: (case, generator, groups) -> one measurement.
+Measure = Callable[["Case", torch.Generator, int], Estimate]
+#: See ``metrics.feature_sets.set_estimates``.
+SetEstimates = Callable[[Mapping[str, FeatureSet], Any], Mapping[str, Estimate]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,7 @@ class Case:
     run: int = 1
 
 
+_SHARES = ("Precision", "Recall")
 CASES = (
     Case("RMSE", 100),
     Case("RMSE", 1000),
@@ -55,14 +71,31 @@ CASES = (
     Case("SSIM", 1000),
     *(Case("FD", images, dim, shift) for dim in (4, 16, 64) for images in (320, 1000, 5000) for shift in (1.0, 4.0)),
     *(Case("FD", 100, 128, shift) for shift in (1.0, 4.0)),  # fewer images than dimensions
+    Case("FD", 200, 128, 1.0),
     Case("FD", 1000, 16, 0.0),
     *(Case("FD, paired", images, dim, 1.0) for dim in (4, 16, 64) for images in (320, 1000)),
-    # Runs of a twentieth of the images, as long as a group, and shorter ones; the last lines are of MNIST's size, and
+    *(Case("FD, paired", images, 128, 1.0) for images in (100, 200)),
+    # Runs of a twentieth of the images, as long as a group, and shorter ones; 10,000 images are MNIST's, and their runs
     # about as long as what one writer has in it.
     *(Case(metric, 1000, run=run) for metric in ("RMSE", "SSIM") for run in (50, 16)),
     *(Case(metric, 1000, 4, 1.0, run) for metric in ("FD", "FD, paired") for run in (50, 30, 16)),
     *(Case("FD", 1000, 16, 1.0, run) for run in (50, 16)),
+    Case("FD, paired", 1000, 16, 1.0, 50),
     *(Case(metric, 10_000, 16, 1.0, run) for metric in ("FD", "FD, paired") for run in (100, 200)),
+    # To first order, as where deleting groups is too dear; each has its line of FD above.
+    *(
+        Case(f"FD by influence{paired}", images, dim, 1.0, run)
+        for paired in ("", PAIRED)
+        for images, dim, run in (
+            *((images, dim, 1) for dim in (16, 64) for images in (320, 1000)),
+            *((images, 128, 1) for images in (100, 200)),
+            (1000, 16, 50),
+        )
+    ),
+    *(Case(f"KID{paired}", 1000, dim, 1.0) for paired in ("", PAIRED) for dim in (16, 64)),
+    *(Case(f"KID{paired}", 1000, 16, 1.0, 50) for paired in ("", PAIRED)),
+    *(Case(metric, 1000, dim, 1.0, run) for metric in _SHARES for dim, run in ((16, 1), (64, 1), (16, 50))),
+    *(Case(f"{metric}{PAIRED}", 1000, dim, 1.0) for metric in _SHARES for dim in (4, 16)),
 )
 
 
@@ -89,12 +122,12 @@ def coverage(case: Case, draws: int = DRAWS) -> dict[str, object]:
 
 
 def _limit(case: Case) -> float | None:
-    """The closed form for infinitely many images; SSIM has none."""
-    if case.metric == "SSIM":
-        return None
+    """The closed form for infinitely many images, of the RMSE and the Frechet distance."""
     if case.metric == "RMSE":
         return 1.0
-    spread = math.sqrt(1 + NOISE**2) - 1 if case.metric == "FD, paired" else 0.0
+    if not case.metric.startswith("FD"):
+        return None
+    spread = math.sqrt(1 + NOISE**2) - 1 if case.metric.endswith(PAIRED) else 0.0
     return case.shift**2 + case.dimensions * spread**2
 
 
@@ -116,13 +149,25 @@ def _ssim(case: Case, generator: torch.Generator, groups: int) -> Estimate:
 
 
 def _paired(case: Case, generator: torch.Generator, groups: int) -> Estimate:
-    """Tables 1-4: the features of restored images, moved by ``shift`` and noisier, against those of their originals."""
     ours, originals = (Grouped(FeatureStatistics, groups, case.images) for _ in range(2))
+    for grouped, features in zip((ours, originals), _pairs(case, generator), strict=True):
+        grouped.update(range(case.images), features)
+    return estimate(frechet_distance, ours, originals)
+
+
+def _paired_sets(estimates: SetEstimates) -> Measure:
+    def measure(case: Case, generator: torch.Generator, groups: int) -> Estimate:
+        ours, originals = (_feature_set(features, groups) for features in _pairs(case, generator))
+        return estimates({case.metric: ours}, originals)[case.metric]
+
+    return measure
+
+
+def _pairs(case: Case, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Tables 1-4: the features of restored images, moved by ``shift`` and noisier, and those of their originals."""
     features = normal_features(case, generator)
     noise = torch.randn(case.images, case.dimensions, generator=generator, dtype=torch.float64)
-    ours.update(range(case.images), features + NOISE * noise)
-    originals.update(range(case.images), features - _shift(case))
-    return estimate(frechet_distance, ours, originals)
+    return features + NOISE * noise, features - _shift(case)
 
 
 def _frechet(case: Case, generator: torch.Generator, groups: int) -> Estimate:
@@ -134,10 +179,31 @@ def _frechet(case: Case, generator: torch.Generator, groups: int) -> Estimate:
 
 def frechet_to_normal(features: FeatureStatistics) -> float:
     """The Frechet distance from the standard normal distribution itself."""
-    population = FeatureStatistics()
-    population.count, population.mean = 2, torch.zeros_like(features.mean)
-    population.scatter = torch.eye(len(features.mean), dtype=torch.float64)
-    return frechet_distance(features, population)
+    return frechet_distance(features, _standard_normal(len(features.mean)))
+
+
+def _sets(estimates: SetEstimates, against: Callable[[Case], Any]) -> Measure:
+    """Table 5: normal features moved by ``shift``, against what is the same in every measurement."""
+
+    def measure(case: Case, generator: torch.Generator, groups: int) -> Estimate:
+        ours = _feature_set(normal_features(case, generator), groups)
+        return estimates({case.metric: ours}, against(case))[case.metric]
+
+    return measure
+
+
+def _standard_normal(dimensions: int) -> FeatureStatistics:
+    return FeatureStatistics.of(torch.zeros(dimensions), torch.eye(dimensions))
+
+
+def _training_images(case: Case) -> FeatureSet:
+    """As many standard normal features as there are images."""
+    generator = torch.Generator().manual_seed(_REFERENCE_SEED)
+    return as_set(torch.randn(case.images, case.dimensions, generator=generator))
+
+
+def _feature_set(features: Tensor, groups: int) -> FeatureSet:
+    return FeatureSet(features.float().numpy(), groups=groups)
 
 
 def normal_features(case: Case, generator: torch.Generator) -> Tensor:
@@ -170,8 +236,20 @@ def _share(found: Sequence[Estimate], truth: float) -> float:
     return sum(low <= truth <= high for low, high in intervals) / len(found)
 
 
-#: (case, generator, groups) -> one measurement.
-MEASURES = {"RMSE": _rmse, "SSIM": _ssim, "FD": _frechet, "FD, paired": _paired}
+MEASURES: dict[str, Measure] = {
+    "RMSE": _rmse,
+    "SSIM": _ssim,
+    "FD": _frechet,
+    f"FD{PAIRED}": _paired,
+    "FD by influence": _sets(influence_estimates, lambda case: _standard_normal(case.dimensions)),
+    f"FD by influence{PAIRED}": _paired_sets(influence_estimates),
+    "KID": _sets(kernel_estimates, _training_images),
+    f"KID{PAIRED}": _paired_sets(kernel_estimates),
+    "Precision": _sets(precision_estimates, _training_images),
+    f"Precision{PAIRED}": _paired_sets(precision_estimates),
+    "Recall": _sets(recall_estimates, _training_images),
+    f"Recall{PAIRED}": _paired_sets(recall_estimates),
+}
 
 
 def main() -> None:

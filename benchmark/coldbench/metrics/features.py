@@ -15,13 +15,28 @@ if TYPE_CHECKING:  # names are listed without waiting for torch
     from torch import Tensor
 
 #: The feature space of the paper's FID.
-FID_FEATURES = "inception-v3-compat"
+FID_FEATURES = "inception-v3"
 
 FEATURES = Registry(
     "feature",
     {
-        "inception-v3-compat": "coldbench.metrics.inception:inception",
+        "inception-v3": "coldbench.metrics.inception:inception",
+        "inception-v3-compat": "coldbench.metrics.inception:inception_compat",
         "mnist-cnn": "coldbench.metrics.digits:mnist_cnn",
+        "efficientnet-lite0": "coldbench.metrics.efficientnet:efficientnet_lite0",
+        "vgg16": "coldbench.metrics.fidelity:vgg16",
+        "dinov2-vit-s-14": "coldbench.metrics.dinov2:dinov2_vit_s_14",
+        "dinov2-vit-b-14": "coldbench.metrics.dinov2:dinov2_vit_b_14",
+        "dinov2-vit-l-14": "coldbench.metrics.dinov2:dinov2_vit_l_14",
+        "clip-vit-b-32": "coldbench.metrics.fidelity:clip_vit_b_32",
+        "clip-vit-b-16": "coldbench.metrics.fidelity:clip_vit_b_16",
+        "clip-vit-l-14": "coldbench.metrics.fidelity:clip_vit_l_14",
+        "clip-vit-l-14-336px": "coldbench.metrics.fidelity:clip_vit_l_14_336px",
+        "clip-rn50": "coldbench.metrics.fidelity:clip_rn50",
+        "clip-rn101": "coldbench.metrics.fidelity:clip_rn101",
+        "clip-rn50x4": "coldbench.metrics.fidelity:clip_rn50x4",
+        "clip-rn50x16": "coldbench.metrics.fidelity:clip_rn50x16",
+        "clip-rn50x64": "coldbench.metrics.fidelity:clip_rn50x64",
     },
 )
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput
-from coldbench.metrics.metric import Metric
 
 
 class FeatureStatistics:
@@ -24,7 +22,20 @@ class FeatureStatistics:
         self.count = 0
         self.mean = torch.zeros(0, dtype=torch.float64)
         self.scatter = torch.zeros(0, 0, dtype=torch.float64)
-        self._factor: Tensor | None = None
+        self._spectrum: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor) -> Self:
+        """Statistics that were taken elsewhere, of images whose number is not known: they can be merged with none.
+
+        Args:
+            mean: (d,).
+            covariance: unbiased, (d, d).
+        """
+        statistics = cls()
+        # Of two images, the scatter is the covariance.
+        statistics.count, statistics.mean, statistics.scatter = 2, mean.double(), covariance.double()
+        return statistics
 
     def update(self, features: Tensor) -> None:
         """Take in the features (B, d) of a batch."""
@@ -37,7 +48,7 @@ class FeatureStatistics:
 
     def merge(self, other: Self | FeatureStatistics) -> None:
         """Take in what another accumulator has seen."""
-        self._factor = None
+        self._spectrum = None
         if self.count == 0 or other.count == 0:
             if other.count:
                 self.count, self.mean, self.scatter = other.count, other.mean.clone(), other.scatter.clone()
@@ -55,7 +66,7 @@ class FeatureStatistics:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state_dict`` gave."""
         self.count, self.mean, self.scatter = state["count"], state["mean"], state["scatter"]
-        self._factor = None
+        self._spectrum = None
 
     def covariance(self) -> Tensor:
         """Unbiased covariance, float64 (d, d).
@@ -63,9 +74,21 @@ class FeatureStatistics:
         Raises:
             BadInput: fewer than two images.
         """
-        if self.count < 2:
-            raise BadInput("a Frechet distance needs at least 2 images")
+        check_enough(self.count)
         return self.scatter / (self.count - 1)
+
+    def spectrum(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues (r,) and eigenvectors (d, r) of the covariance, r its numerical rank; its null space left out.
+
+        Raises:
+            BadInput: fewer than two images.
+        """
+        if self._spectrum is None:
+            eigenvalues, vectors = torch.linalg.eigh(self.covariance())
+            noise = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.abs().max()
+            kept = eigenvalues > noise
+            self._spectrum = eigenvalues[kept], vectors[:, kept]
+        return self._spectrum
 
     def factor(self) -> Tensor:
         """L (d, r) with L L^T = covariance and r its numerical rank; kept, since several distances may need it.
@@ -73,12 +96,18 @@ class FeatureStatistics:
         Raises:
             BadInput: fewer than two images.
         """
-        if self._factor is None:
-            eigenvalues, vectors = torch.linalg.eigh(self.covariance())
-            noise = len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * eigenvalues.abs().max()
-            kept = eigenvalues > noise
-            self._factor = vectors[:, kept] * eigenvalues[kept].sqrt()
-        return self._factor
+        eigenvalues, vectors = self.spectrum()
+        return vectors * eigenvalues.sqrt()
+
+
+def check_enough(images: int) -> None:
+    """Whether so many images have a covariance.
+
+    Raises:
+        BadInput: fewer than two have none.
+    """
+    if images < 2:
+        raise BadInput("a Frechet distance needs at least 2 images")
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
@@ -106,48 +135,3 @@ def few_images(images: int, space: str, dimensions: int) -> str:
         f"{images} images are too few for the {dimensions} dimensions of {space}: the covariance lacks full "
         "rank, and the Frechet distance is biased upwards; compare it only with one of equally many images"
     )
-
-
-def audit_frechet(features: Tensor, against: Tensor | FeatureStatistics) -> float:
-    """|our Frechet distance - torch-fidelity's| / max(torch-fidelity's, tr C_a + tr C_b).
-
-    Args:
-        features: (n, d).
-        against: other features, or the statistics of too many to have them here.
-    """
-    from torch_fidelity.metric_fid import fid_statistics_to_metric
-
-    (a, ours), (b, theirs) = _both_ways(features), _both_ways(against)
-    reference = float(fid_statistics_to_metric(a, b, verbose=False)["frechet_inception_distance"])
-    traces = float(np.trace(a["sigma"]) + np.trace(b["sigma"]))
-    # Of features that are all equal there is no term to be relative to.
-    return abs(frechet_distance(ours, theirs) - reference) / (max(reference, traces) or 1.0)
-
-
-def _both_ways(features: Tensor | FeatureStatistics) -> tuple[dict[str, np.ndarray], FeatureStatistics]:
-    """Mean and covariance as torch-fidelity takes them, and as we do."""
-    from torch_fidelity.metric_fid import fid_features_to_statistics
-
-    if isinstance(features, FeatureStatistics):
-        return {"mu": features.mean.numpy(), "sigma": features.covariance().numpy()}, features
-    statistics = FeatureStatistics()
-    statistics.update(features)
-    reference = fid_features_to_statistics(features.double().cpu())
-    return {**reference, "sigma": np.atleast_2d(reference["sigma"])}, statistics  # np.cov of one feature is no matrix
-
-
-#: The Frechet distance, called FID in the feature space of the paper's and FD in any other. Its audit is wider than the
-#: others' and relative to the largest term: the reference's matrix square root loses half of its digits where there are
-#: fewer images than features. (A covariance divided by N instead of N - 1 moves it by 1/16 on 16 images.)
-FID = Metric(
-    name="FID",
-    accumulator=FeatureStatistics,
-    result=frechet_distance,
-    better="lower",
-    reads="features",
-    elsewhere="FD",
-    decimals=2,
-    audit=audit_frechet,
-    audit_tolerance=1e-4,
-    warning=few_images,
-)

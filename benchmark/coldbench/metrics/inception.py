@@ -1,58 +1,59 @@
-"""``inception-v3-compat``: torch-fidelity's Inception, whose Frechet distance is the FID."""
+"""Inception-v3, pool3, in two arithmetics on one file of weights: the paper's FID, and torch-fidelity's.
+
+They differ in what they make of an image before the first layer, by per cents of the features (PROTOCOL 6.5): a number
+that is to stand beside a published FID of the paper needs the paper's.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
-from torch import Tensor
-from torch.hub import get_dir
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-from coldbench.core.download import Download, download
-from coldbench.core.errors import BadInput, Missing
-from coldbench.core.files import sha256_of
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace
+from coldbench.metrics.fidelity import fidelity_space, load_extractor
+from coldbench.metrics.hub import HubWeights
 
-#: The first digits of the weights' SHA-256, as their authors put them into the file's name.
-SHA256 = "6726825d"
+COMPAT = "inception-v3-compat"
+#: The network of the FID (Heusel et al. 2017), converted from TensorFlow.
+WEIGHTS = HubWeights(
+    name="inception",
+    title="Inception",
+    url=URL_INCEPTION_V3,
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
+#: The side of the images that the network reads, in pixels.
+IMAGE_SIZE = 299
 
 
 def inception(device: torch.device) -> FeatureSpace:
-    """torch-fidelity's ``inception-v3-compat``, pool3 (2048). It reads 8-bit colour, so images are clamped and rounded.
+    """Inception-v3, pool3 (2048), as the paper computes it; images as they are, bilinear to 299 pixels.
+
+    The released code (PROTOCOL 5.3) feeds floats, neither clamped nor rounded, scaled with half-pixel centres and
+    without antialiasing, then 2x - 1; grey is repeated.
 
     Raises:
         Missing: the weights are not on this machine.
         BadInput: they are damaged.
     """
-    from torch_fidelity.utils import create_feature_extractor
-
-    path = inception_weights()
-    if not path.exists():
-        raise Missing("no Inception weights: coldbench fetch inception")
-    sha256 = sha256_of(path)
-    if not sha256.startswith(SHA256):
-        raise BadInput(f"{path} is damaged (its sha256 does not begin with {SHA256}): delete it, fetch it again")
-    network = create_feature_extractor(
-        FID_FEATURES, ["2048"], cuda=False, feature_extractor_weights_path=str(path), verbose=False
-    ).to(device)
+    network, sha256 = load_extractor(COMPAT, "2048", WEIGHTS, device)
+    layers = nn.Sequential(*(layer for name, layer in network.named_children() if name != "fc"))
 
     def extract(images: Tensor) -> Tensor:
-        pixels = (images.clamp(0, 1) * 255).round().to(torch.uint8)
-        features: Tensor = network(pixels.expand(-1, 3, -1, -1))[0]
+        size = (IMAGE_SIZE, IMAGE_SIZE)
+        scaled = interpolate(images.expand(-1, 3, -1, -1), size, mode="bilinear", align_corners=False, antialias=False)
+        features: Tensor = layers(2 * scaled - 1).flatten(1)
         return features
 
     return FeatureSpace(FID_FEATURES, sha256, extract)
 
 
-def inception_weights() -> Path:
-    """Where torch-fidelity keeps, and ``coldbench fetch inception`` puts, the Inception weights."""
-    return Path(get_dir()) / "checkpoints" / f"weights-inception-2015-12-05-{SHA256}.pth"
+def inception_compat(device: torch.device) -> FeatureSpace:
+    """Inception-v3, pool3 (2048), as torch-fidelity computes it; 8-bit images, TensorFlow 1's bilinear to 299 pixels.
 
-
-def fetch_inception(*, quiet: bool = False) -> str:
-    """Download the Inception weights of torch-fidelity into torch's hub folder; returns what to tell the user."""
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    path = inception_weights()
-    download(Download(URL_INCEPTION_V3, path, "sha256", SHA256), quiet=quiet)
-    return f"the Inception weights are at {path}"
+    Raises:
+        Missing: the weights are not on this machine.
+        BadInput: they are damaged.
+    """
+    return fidelity_space(COMPAT, "2048", WEIGHTS, device)

@@ -62,8 +62,7 @@ class Grouped(Generic[A]):
             start = stop
 
     def _group(self, position: int) -> int:
-        """Groups are runs of neighbours, alike in size to one image: in a data set neighbours may be related."""
-        return position * len(self.groups) // self.images
+        return group_of(position, len(self.groups), self.images)
 
     def total(self, without: int | None = None) -> A:
         """Everything seen, or everything but one group."""
@@ -91,6 +90,11 @@ class Grouped(Generic[A]):
     def filled(self) -> list[int]:
         """The groups that have seen anything."""
         return [number for number, accumulator in enumerate(self.groups) if accumulator.count]
+
+
+def group_of(position: int, groups: int, images: int) -> int:
+    """Groups are runs of neighbours, alike in size to one image: in a data set neighbours may be related."""
+    return position * groups // images
 
 
 @dataclass(frozen=True)

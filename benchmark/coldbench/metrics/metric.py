@@ -20,11 +20,16 @@ from coldbench.metrics.features import FID_FEATURES
 if TYPE_CHECKING:  # names are listed without waiting for torch
     from torch import Tensor
 
+    from coldbench.metrics.feature_sets import FeatureSet
+    from coldbench.metrics.intervals import Estimate
+
 METRICS = Registry(
     "metric",
     {
-        "FID": "coldbench.metrics.frechet:FID",
+        "FID": "coldbench.metrics.fid:FID",
         "KID": "coldbench.metrics.kernel:KID",
+        "Precision": "coldbench.metrics.manifold:PRECISION",
+        "Recall": "coldbench.metrics.manifold:RECALL",
         "SSIM": "coldbench.metrics.pixelwise:SSIM",
         "RMSE": "coldbench.metrics.pixelwise:RMSE",
         "PSNR": "coldbench.metrics.pixelwise:PSNR",
@@ -75,6 +80,8 @@ class Metric:
         decimals: printed.
         tolerances: how far a number may be from a stored one, by dtype and class of device, e.g. ``float32 cpu``.
         relative: whether tolerances are relative to the stored number (or to half of its interval, if that is larger).
+        estimates: of features, a cheaper way to the numbers of several sets and their replicates than one accumulator a
+            group: from name -> ``FeatureSet`` and what they are compared with; see ``feature_sets.set_estimates``.
         reference: another implementation's number of a few images, from what ``update`` takes; None if there is none.
         audit: the deviation from another implementation on a few images, where it is more than the difference from
             ``reference``: from images and originals (pairs), or from features (n, d) and either features or an
@@ -94,6 +101,7 @@ class Metric:
     decimals: int = 4
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(_RELATIVE))
     relative: bool = True
+    estimates: Callable[[Mapping[str, FeatureSet], Any], Mapping[str, Estimate]] | None = None
     reference: Callable[[Tensor, Any], float] | None = None
     audit: Callable[[Tensor, Any], float] | None = None
     audit_tolerance: float = 1e-6

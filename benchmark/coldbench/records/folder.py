@@ -12,6 +12,7 @@ from typing import Any
 
 from coldbench.core.errors import BadInput
 from coldbench.core.files import TEMPORARY, short_digest, write_atomically
+from coldbench.core.paths import exists, is_file, is_folder
 from coldbench.core.progress import tell
 from coldbench.records.drift import Drift, Status, compare_records
 from coldbench.records.record import Identity, Record, load
@@ -20,6 +21,8 @@ from coldbench.records.record import Identity, Record, load
 STATES = ".resume"
 #: The folder for records that have been replaced.
 EARLIER = "earlier"
+#: What states are called: the state itself, and the features that go with it.
+_STATE, _FEATURES = "*.pt", "*.f32"
 #: Of taking a lock that its last owner is just removing.
 _ATTEMPTS = 1000
 
@@ -68,11 +71,13 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Claim]:
         for part in (folder, folder / "pictures", folder / EARLIER, claim.states):
             _clear(part, f"{TEMPORARY}*")
         if fresh:
-            _clear(claim.states, "*.pt")
+            _clear(claim.states, _STATE)
+        _clear_orphans(claim.states)
         yield claim
         claim.forget()
     finally:
-        if not any(claim.states.glob("*.pt")):
+        _clear_orphans(claim.states)
+        if not any(claim.states.glob(_STATE)):
             lock.unlink(missing_ok=True)
             with suppress(OSError):
                 claim.states.rmdir()
@@ -82,8 +87,16 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Claim]:
 def _clear(folder: Path, pattern: str) -> None:
     """Remove files that nobody else writes, since the folder is ours."""
     for leftover in folder.glob(pattern):
-        if leftover.is_file():
+        if is_file(leftover):
             leftover.unlink()
+
+
+def _clear_orphans(states: Path) -> None:
+    """Remove the features of states that are gone."""
+    kept = {path.stem for path in states.glob(_STATE)}
+    for path in states.glob(_FEATURES):
+        if path.name.removesuffix(path.suffix).rpartition(".")[0] not in kept:
+            path.unlink()
 
 
 def _lock(path: Path, folder: Path) -> int:
@@ -100,7 +113,7 @@ def _lock(path: Path, folder: Path) -> int:
             if _has(descriptor, path):
                 return descriptor
         os.close(descriptor)
-    raise _in_use(folder) if path.parent.is_dir() else BadInput(f"cannot write {path}: {path.parent} is no folder")
+    raise _in_use(folder) if is_folder(path.parent) else BadInput(f"cannot write {path}: {path.parent} is no folder")
 
 
 def _has(descriptor: int, path: Path) -> bool:
@@ -123,7 +136,7 @@ def stored_records(path: Path) -> list[Record]:
     Raises:
         BadInput: it cannot be set aside.
     """
-    if not path.exists():
+    if not exists(path):
         return []
     try:
         records = load(path)
@@ -196,7 +209,7 @@ def set_aside(paths: Sequence[Path]) -> None:
     Raises:
         BadInput: one cannot be read or written.
     """
-    for path in filter(Path.exists, paths):
+    for path in filter(exists, paths):
         try:
             content = path.read_bytes()
         except OSError as error:

@@ -14,8 +14,9 @@ from typing import Any, get_args, get_origin, get_type_hints
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
 from coldbench.records.schema2 import upgraded
+from coldbench.records.schema3 import renamed
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MEASURED, MISSING = "measured", "missing"
 #: (table, row, method, metric, features): where a number stands.
 Key = tuple[str, str, str, str, str]
@@ -222,7 +223,7 @@ def save(records: Sequence[Record], path: Path) -> None:
 
 
 def load(path: Path | str) -> list[Record]:
-    """The records that ``save`` wrote; those of schema 2 are turned into today's.
+    """The records that ``save`` wrote; those of schemas 2 and 3 are turned into today's.
 
     Raises:
         BadInput: no such file, or not of these schemas.
@@ -237,11 +238,13 @@ def load(path: Path | str) -> list[Record]:
 def _record(spec: Any) -> Record:
     """One record read from JSON; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
     version = spec.get("schema_version") if isinstance(spec, dict) else None
-    if version == 2 and "where" not in spec:
-        return dataclasses.replace(_valid(_read(Record, upgraded(spec), "")), schema_version=2)
-    if version not in (2, SCHEMA_VERSION):
+    if version not in (2, 3, SCHEMA_VERSION):
         raise ValueError(f"one is of schema {version}")
-    return _valid(_read(Record, spec, ""))
+    if version == SCHEMA_VERSION:
+        return _valid(_read(Record, spec, ""))
+    old = version == 2 and "where" not in spec
+    record = renamed(_valid(_read(Record, upgraded(spec) if old else spec, "")))
+    return dataclasses.replace(record, schema_version=2 if version == 2 else SCHEMA_VERSION)
 
 
 def _read(cls: type[Any], spec: Any, where: str) -> Any:
