@@ -26,11 +26,13 @@ from coldbench.diffusion.generators import REGULARIZATION, constant_start, fit_c
 from coldbench.diffusion.registries import SAMPLERS
 from coldbench.diffusion.samplers import DEGRADED_IMAGE, find_sampler
 from coldbench.evaluation.generation import Generation, as_file, generate
-from coldbench.evaluation.reference_statistics import TrainingFeatures, training_features
+from coldbench.evaluation.reference_statistics import TrainingFeatures, TrainingSet
+from coldbench.evaluation.set_features import View
 from coldbench.metrics import inception
 from coldbench.metrics.digits import mnist_cnn
 from coldbench.metrics.features import FID_FEATURES, FeatureSpace, load_feature_space
-from coldbench.metrics.frechet import FID, FeatureStatistics, frechet_distance
+from coldbench.metrics.fid import FID
+from coldbench.metrics.frechet import FeatureStatistics, frechet_distance
 from coldbench.metrics.kernel import KID, Features, kernel_distance
 from coldbench.metrics.metric import Metric
 from coldbench.tables.tables import select_rows
@@ -234,18 +236,10 @@ class TestReference:
         return statistics
 
     def taken(self, root: Path, space: FeatureSpace = PIXELS, metric: Metric = FID) -> TrainingFeatures:
-        return training_features(
-            f"{__name__}:toy",
-            space,
-            metric,
-            ImageStore(root),
-            transform="native",
-            image_size=SIZE,
-            channels=3,
-            device=CPU,
-        )
+        view = View(transform="native", image_size=SIZE, channels=3, device=CPU)
+        return TrainingSet(f"{__name__}:toy", space, ImageStore(root), view).seen_by(metric)
 
-    def test_what_another_metric_accumulates_is_taken_anew(
+    def test_what_another_metric_accumulates_is_no_statistics(
         self, training: np.ndarray, tmp_path: Path, own_home: Path
     ) -> None:
         taken = self.taken(tmp_path, metric=KID).seen
@@ -315,9 +309,8 @@ def test_a_feature_space_without_reference_does_not_stop_the_others(
 
 def test_shipped_statistics_are_those_of_the_training_images(shared: Path) -> None:
     space = mnist_cnn(CPU)
-    kept = training_features(
-        "mnist", space, FID, ImageStore(Path("nowhere")), transform="native", image_size=32, channels=1, device=CPU
-    )
+    view = View(transform="native", image_size=32, channels=1, device=CPU)
+    kept = TrainingSet("mnist", space, ImageStore(Path("nowhere")), view).seen_by(FID)
     assert kept.digest == open_mnist(shared / "data", train=True).digest
     assert kept.seen.count == 60_000
 

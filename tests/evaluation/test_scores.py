@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput, CheckFailed
+from coldbench.evaluation.feature_files import FeatureFiles
 from coldbench.evaluation.scores import ORIGINAL, Scores
 from coldbench.metrics.audit import AUDITED
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric, find_metrics, mean_over_images
 
-CPU = torch.device("cpu")
 SPACES = [
     FeatureSpace("corners", "0" * 64, lambda images: images[:, :, ::12, ::12].flatten(1)),
     FeatureSpace("middle", "1" * 64, lambda images: images[:, :, 7:9, 7:9].flatten(1)),
@@ -31,8 +32,14 @@ def pairs(positions: range) -> dict[str, Tensor]:
     return {ORIGINAL: batch, "a": batch * 0.9, "b": batch * 0.8 + 0.1}
 
 
-def empty(metrics: tuple[Metric, ...] | None = None, spaces: list[FeatureSpace] = SPACES) -> Scores:
-    return Scores(["a", "b"], metrics or find_metrics(NAMES), spaces, images=IMAGES, device=CPU)
+def empty(
+    metrics: tuple[Metric, ...] | None = None,
+    spaces: list[FeatureSpace] = SPACES,
+    files: Path | None = None,
+    **facts: Any,
+) -> Scores:
+    kept = FeatureFiles(files)
+    return Scores(["a", "b"], metrics or find_metrics(NAMES), spaces, images=IMAGES, files=kept, **facts)
 
 
 def filled(**facts: Any) -> Scores:
@@ -75,7 +82,7 @@ def faulty(metric: Metric, fault: str) -> Metric:
         accumulator.update = wrong
         return accumulator
 
-    return dataclasses.replace(metric, accumulator=make, reference=None, audit=None)
+    return dataclasses.replace(metric, accumulator=make, reference=None, audit=None, estimates=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,13 +91,15 @@ def test_an_accumulator_that_missed_a_batch_or_saw_one_twice_is_refused(fault: s
     """Each by itself, the others being complete: that of the RMSE counted values, and was left out.
 
     A group has two neighbouring images; those that come together go wrong, those that a border of batches parts do not.
+    Features are taken in when all are there, group by group: all of them go wrong.
     """
     metrics = tuple(faulty(each, fault) if each.name == name else each for each in find_metrics(NAMES))
     scores = empty(metrics=metrics)
     for start in range(IMAGES - 4):
         scores.update(range(start, start + 1), pairs(range(start, start + 1)))
     scores.update(range(IMAGES - 4, IMAGES), pairs(range(IMAGES - 4, IMAGES)))
-    seen = {"missed": IMAGES - 4, "twice": IMAGES + 4}[fault]
+    wrong = IMAGES if name in ("FID", "KID") else 4
+    seen = {"missed": IMAGES - wrong, "twice": IMAGES + wrong}[fault]
     with pytest.raises(CheckFailed, match=f"{seen} images were measured instead of {IMAGES}"):
         scores.outcome()
 
@@ -111,10 +120,7 @@ def test_a_batch_that_came_twice_is_refused() -> None:
 
 def test_images_without_features_count_all_the_same() -> None:
     """As zero features, of the originals and of the others."""
-    scores = empty()
-    scores.update(range(30), pairs(range(30)))
-    scores.update(range(30, IMAGES), pairs(range(30, IMAGES)), 4)
-    outcome = scores.outcome()
+    outcome = filled(zero_features=6).outcome()
     assert outcome.values["a", "FID", "corners"] != filled().outcome().values["a", "FID", "corners"]
     assert outcome.values["a", "SSIM", ""] == filled().outcome().values["a", "SSIM", ""]
 
@@ -150,9 +156,10 @@ def test_a_metric_that_is_not_what_its_reference_says_is_refused() -> None:
 
 
 @pytest.mark.parametrize("done", [10, 30])
-def test_scores_taken_up_again_are_the_same_bits(done: int) -> None:
+def test_scores_taken_up_again_are_the_same_bits(done: int, tmp_path: Path) -> None:
     """Of every accumulator: what is not saved would be lost by a resumed run."""
-    first, second, whole = empty(), empty(), empty()
+    whole = empty()
+    first, second = (empty(files=tmp_path / "state") for _ in range(2))
     for positions in (range(done), range(done, IMAGES)):
         whole.update(positions, pairs(positions))
     first.update(range(done), pairs(range(done)))

@@ -15,7 +15,16 @@ from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.generators import start_images
 from coldbench.diffusion.samplers import Sampler, find_sampler
 from coldbench.diffusion.sampling import Restore
-from coldbench.evaluation.loop import TimedRestore, accumulate, check_metrics, to_unit
+from coldbench.evaluation.feature_files import FeatureFiles
+from coldbench.evaluation.loop import (
+    TimedRestore,
+    accumulate,
+    check_finite,
+    check_images,
+    check_metrics,
+    checked_degradation,
+    to_unit,
+)
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome, Scores
 from coldbench.metrics.features import FeatureSpace
@@ -83,15 +92,17 @@ def generate(
         task.metrics,
         task.features,
         images=task.images,
-        device=task.device,
         references=task.references,
+        files=FeatureFiles(keeper.path if keeper else None),
     )
     restore = TimedRestore(task.restore, task.device)
 
-    def produce(positions: range) -> tuple[dict[str, Tensor], None]:
-        return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}, None
+    def produce(positions: range) -> dict[str, Tensor]:
+        restore.indices = positions
+        return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}
 
-    return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+    with checked_degradation(task.degradation, restore):
+        return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
 
 
 def _generated(task: Generation, restore: Restore, method: str, positions: range) -> Tensor:
@@ -159,7 +170,7 @@ def generated(
         device: where to compute.
 
     Raises:
-        BadInput: a sampler that does not fit the start, or a start that was not fitted.
+        BadInput: a sampler that does not fit the start or gives no images, or a start that was not fitted.
     """
     shape = (channels, degradation.image_size, degradation.image_size)
     sampler = fitting_sampler(method, start)
@@ -170,4 +181,6 @@ def generated(
 
     # Hot diffusion's context is the noise it starts from; blur has none and ignores it.
     with foreign(f"sampler '{method}'"):
-        return sampler.sample(restore, degradation, x_T, x_T, noise)
+        images = check_images(sampler.sample(restore, degradation, x_T, x_T, noise), x_T, f"sampler '{method}'")
+    check_finite(images, f"sampler '{method}', or the degradation in it,", positions)
+    return images

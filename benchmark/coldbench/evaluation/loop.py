@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coldbench.core.errors import BadInput, foreign
+from coldbench.core.errors import BadInput, foreign, out_of_memory
 from coldbench.core.interrupts import interrupts_deferred
+from coldbench.core.progress import tell
+from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.sampling import Restore
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome, Scores
@@ -19,7 +23,7 @@ from coldbench.metrics.metric import Metric
 
 def accumulate(
     scores: Scores,
-    produce: Callable[[range], tuple[Mapping[str, Tensor], int | None]],
+    produce: Callable[[range], Mapping[str, Tensor]],
     restore: TimedRestore,
     *,
     batch_size: int,
@@ -28,9 +32,11 @@ def accumulate(
 ) -> Outcome:
     """The loop that restoring and generating share: batch after batch into the scores, saved as it goes.
 
+    Where the memory of a device does not hold what a batch needs, it goes on with half as many images at a time.
+
     Args:
         scores: empty.
-        produce: positions -> what ``Scores.update`` takes.
+        produce: positions -> images, as ``Scores.update`` takes them.
         restore: R, with its clock.
         batch_size: images at a time.
         watch: called with the number of images that a batch, or an earlier attempt, has added.
@@ -38,6 +44,7 @@ def accumulate(
 
     Raises:
         KeyboardInterrupt: Ctrl-C, after the batch was finished and saved.
+        BadInput: out of memory: that of the host, or of a device with a single image.
     """
     if keeper and (finished := keeper.load(scores)):
         watch(scores.images)
@@ -45,9 +52,16 @@ def accumulate(
     if scores.done:
         watch(scores.done)
     with interrupts_deferred("batch") as interrupted:
-        for positions in batches(scores.images, batch_size, first=scores.done):
+        while scores.done < scores.images:
+            positions = range(scores.done, min(scores.done + batch_size, scores.images))
             started, network = time.perf_counter(), restore.seconds
-            scores.update(positions, *produce(positions))
+            produced = fitting(produce, positions)
+            if produced is None:
+                batch_size = len(positions) // 2
+                scores.halved = True
+                continue
+            with memory_heeded():
+                scores.update(positions, produced)
             scores.seconds += time.perf_counter() - started
             scores.network_seconds += restore.seconds - network
             watch(len(positions))
@@ -58,6 +72,7 @@ def accumulate(
     outcome = scores.outcome()
     if keeper:
         keeper.finish(outcome)
+    scores.close()
     return outcome
 
 
@@ -98,15 +113,70 @@ def batches(count: int, batch_size: int, first: int = 0) -> Iterator[range]:
         yield range(start, min(start + batch_size, count))
 
 
-def check_finite(images: Tensor, what: str, positions: range) -> None:
+def fitting(produce: Callable[[range], Mapping[str, Tensor]], positions: range) -> Mapping[str, Tensor] | None:
+    """What a batch gave; None where the memory of the device does not hold it, and half of it may do.
+
+    Raises:
+        BadInput: see ``accumulate``.
+    """
+    try:
+        return produce(positions)
+    except (MemoryError, RuntimeError) as error:
+        if out_of_memory(error) != "device" or len(positions) == 1:
+            with memory_heeded():
+                raise
+    tell(f"out of memory with {len(positions)} images at a time: going on with {len(positions) // 2}")
+    return None
+
+
+@contextmanager
+def memory_heeded() -> Iterator[None]:
+    """Let the end of the memory say what takes less of it.
+
+    Raises:
+        BadInput: in the place of the library's own error.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        where = out_of_memory(error)
+        if not where:
+            raise
+        raise BadInput(f"the {where} is out of memory: lower --batch-size") from error
+
+
+def check_images(given: object, x: Tensor, what: str) -> Tensor:
+    """What somebody's code gave for images x, if it is images like them.
+
+    Raises:
+        BadInput: it is something else than floating-point images of the shape of x.
+    """
+    if not isinstance(given, Tensor):
+        found = type(given).__name__
+    elif given.shape != x.shape or not given.is_floating_point():
+        found = f"{given.dtype} {tuple(given.shape)}"
+    elif given.layout != torch.strided or given.is_meta:
+        found = f"a tensor of {'no numbers' if given.is_meta else given.layout}"
+    else:
+        return given
+    raise BadInput(f"{what} must give images of the shape of x, {tuple(x.shape)}, not {found}")
+
+
+def check_finite(images: Tensor, what: str, indices: Sequence[int]) -> None:
     """Whether images (B, C, S, S) hold numbers only.
+
+    Args:
+        images: of these.
+        what: gave them.
+        indices: of the images, where they are known; else their places in the batch will do.
 
     Raises:
         BadInput: one does not; names the first.
     """
     broken = (~images.isfinite()).flatten(1).any(dim=1)
     if broken.any():
-        first = positions[int(broken.nonzero()[0])]
+        first = int(broken.nonzero()[0])
+        first = indices[first] if len(indices) == len(images) else first
         raise BadInput(f"{what} gave NaN or infinity instead of pixels, first in image {first}")
 
 
@@ -116,24 +186,52 @@ def to_unit(x: Tensor) -> Tensor:
 
 
 class TimedRestore:
-    """R, with a clock on it."""
+    """R, with a clock on it; what goes in and what comes out is checked.
+
+    Args:
+        restore: R; None where no method needs it.
+        device: where it computes.
+
+    Attributes:
+        seconds: spent in R.
+        indices: of the images that are at work, for messages; whoever starts a batch sets them.
+    """
 
     def __init__(self, restore: Restore | None, device: torch.device) -> None:
         self.restore, self.device, self.seconds = restore, device, 0.0
+        self.indices: Sequence[int] = ()
 
     def __call__(self, x: Tensor, s: int) -> Tensor:
         if self.restore is None:
             raise BadInput("this method needs a restoration network")
+        check_finite(x, f"the degradation, or the sampler on its way to R(x, {s}),", self.indices)
         started = time.perf_counter()
         with foreign(f"R(x, {s})"):
-            prediction = self.restore(x.clone(), s)  # a copy: R may work in place, and the sampler needs x
-        images = isinstance(prediction, Tensor) and prediction.shape == x.shape and prediction.is_floating_point()
-        if not images:
-            tensor = isinstance(prediction, Tensor)
-            found = f"{prediction.dtype} {tuple(prediction.shape)}" if tensor else type(prediction).__name__
-            raise BadInput(f"R(x, s) must give images of the shape of x, {tuple(x.shape)}, not {found}")
-        prediction = prediction.to(x)
+            # A copy goes in: R may work in place, and the sampler needs x.
+            prediction = check_images(self.restore(x.clone(), s), x, "R(x, s)").to(x)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         self.seconds += time.perf_counter() - started
+        check_finite(prediction, f"R(x, {s})", self.indices)
         return prediction
+
+
+@contextmanager
+def checked_degradation(degradation: Degradation, restore: TimedRestore) -> Iterator[None]:
+    """Let whatever D gives be checked where it is called; ``restore`` knows which images it gives.
+
+    Raises:
+        BadInput: from the call: something else than images like those it was given, or NaN.
+    """
+
+    name = f"degradation '{degradation.settings.get('name', type(degradation).__name__)}'"
+
+    def check(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any], found: object) -> None:
+        x0 = given[0] if given else next(iter(named.values()))
+        check_finite(check_images(found, x0, f"D(x, s), the {name},"), f"the {name}", restore.indices)
+
+    hook = degradation.register_forward_hook(check, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from coldbench.core import array_cache
 from coldbench.core.errors import BadInput, foreign
 from coldbench.core.randomness import normal_images
 from coldbench.data.decoding import Pixels
@@ -15,7 +16,18 @@ from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.samplers import DEGRADED_IMAGE
 from coldbench.diffusion.sampling import Restore
-from coldbench.evaluation.loop import TimedRestore, accumulate, check_count, check_finite, check_metrics, to_unit
+from coldbench.evaluation.feature_files import FeatureFiles
+from coldbench.evaluation.loop import (
+    TimedRestore,
+    accumulate,
+    check_count,
+    check_finite,
+    check_images,
+    check_metrics,
+    checked_degradation,
+    to_unit,
+)
+from coldbench.evaluation.originals_cache import OriginalsCache
 from coldbench.evaluation.protocols import Protocol
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import ORIGINAL, Outcome, Scores
@@ -67,15 +79,39 @@ def measure(task: Task, watch: Callable[[int], object] = lambda done: None, keep
         CheckFailed: a metric is not what its reference says.
     """
     check(task)
-    scores = Scores(task.methods, task.metrics, task.features, images=task.images, device=task.device)
+    scores = Scores(
+        task.methods,
+        task.metrics,
+        task.features,
+        images=task.images,
+        zero_features=task.protocol.zero_features(task.images),
+        files=FeatureFiles(keeper.path if keeper else None),
+        cache=_cache_of_originals(task),
+        skipped=task.protocol.skipped,
+    )
     restore = TimedRestore(task.restore, task.device)
+
+    def produce(positions: range) -> dict[str, Tensor]:
+        return {kind: to_unit(x) for kind, x in _restored_batch(task, restore, positions).items()}
+
+    with checked_degradation(task.degradation, restore):
+        return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+
+
+def _cache_of_originals(task: Task) -> OriginalsCache:
+    pixels, first = task.pixels, task.protocol.skipped
     with_features = task.images - task.protocol.zero_features(task.images)
-
-    def produce(positions: range) -> tuple[dict[str, Tensor], int]:
-        images = {kind: to_unit(x) for kind, x in _restored_batch(task, restore, positions).items()}
-        return images, max(0, min(len(positions), with_features - positions.start))
-
-    return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+    return OriginalsCache(
+        pixels.source,
+        pixels.source.name,
+        pixels.transform,
+        image_size=pixels.image_size,
+        channels=pixels.channels,
+        images=range(first, first + with_features),
+        batch_size=task.batch_size,
+        device=task.device,
+        seed=task.seed,
+    )
 
 
 def check(task: Task) -> None:
@@ -85,6 +121,7 @@ def check(task: Task) -> None:
         BadInput: too few images, or images that do not fit the degradation, the network or a metric.
     """
     size, degradation = task.pixels.image_size, task.degradation
+    array_cache.limit()  # a wrong one is told now, not when the first features are looked for
     for method in task.methods:
         sampler = task.protocol.sampler(method)
         if not sampler.serves(DEGRADED_IMAGE):
@@ -103,11 +140,12 @@ def check(task: Task) -> None:
 def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict[str, Tensor]:
     """The clean images of a batch and what each method makes of them, in [-1, 1]."""
     degradation, protocol = task.degradation, task.protocol
-    indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
+    indices = restore.indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
     x0 = to_model_range(task.pixels.batch(indices, seed=task.seed).to(task.device))
-    context = degradation.draw(indices, task.seed)
-    context = context if context is None else context.to(task.device)
-    x_T = degradation.observe(degradation(x0, degradation.timesteps, context))
+    with foreign(f"degradation '{degradation.settings['name']}'"):
+        context = degradation.draw(indices, task.seed)
+        context = context if context is None else context.to(task.device)
+        x_T = check_images(degradation.observe(degradation(x0, degradation.timesteps, context)), x0, "the degradation")
     remembering = _remembering(restore, x_T, degradation.timesteps)
     outputs = {}
     for method in task.methods:
@@ -117,8 +155,8 @@ def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict
 
         with foreign(f"sampler '{method}'"):
             sampled = protocol.sampler(method).sample(remembering, degradation, x_T, context, noise)
-        outputs[method] = _images(sampled, x0)
-        check_finite(outputs[method], f"method {method}", indices)
+            outputs[method] = check_images(sampled, x0, f"sampler '{method}'")
+        check_finite(outputs[method], f"sampler '{method}', or the degradation in it,", indices)
     return {ORIGINAL: x0, **outputs}
 
 
@@ -134,15 +172,3 @@ def _remembering(restore: Restore, x_T: Tensor, T: int) -> Restore:
         return first[0]
 
     return remembering
-
-
-def _images(sampled: object, x0: Tensor) -> Tensor:
-    """What a sampler gave.
-
-    Raises:
-        BadInput: it is something else than images of the shape of the originals.
-    """
-    if not isinstance(sampled, Tensor) or sampled.shape != x0.shape:
-        found = tuple(sampled.shape) if isinstance(sampled, Tensor) else type(sampled).__name__
-        raise BadInput(f"a sampler must give images of shape {tuple(x0.shape)}, not {found}")
-    return sampled

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, one_line
+from coldbench.core.paths import exists
 from coldbench.core.weights import write_state
 from coldbench.evaluation.scores import Outcome, Scores
 
@@ -37,7 +38,7 @@ class Keeper:
         Raises:
             BadInput: the file is damaged.
         """
-        if not self.path.exists():
+        if not exists(self.path):
             return None
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
@@ -47,7 +48,8 @@ class Keeper:
                 return Outcome.from_state_dict(state["outcome"])
             scores.load_state_dict(state["scores"])
         except Exception as error:  # a damaged archive fails in many ways
-            raise BadInput(f"{self.path} is damaged: begin anew with --fresh") from error
+            reason = one_line(error) if isinstance(error, OSError | ValueError) else type(error).__name__
+            raise BadInput(f"{self.path} is damaged ({reason}): begin anew with --fresh") from error
         return None
 
     def save(self, scores: Scores, *, now: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput, CheckFailed, foreign
+from coldbench.evaluation.feature_files import FeatureFiles, extracted
+from coldbench.evaluation.originals_cache import OriginalsCache
 from coldbench.metrics.audit import AUDITED, audited
+from coldbench.metrics.feature_sets import FeatureSet, set_estimates
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimate, estimates
+from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimate
 from coldbench.metrics.metric import Metric
 
 #: (method, metric, feature space); the last is empty where the metric compares images with their originals.
@@ -59,17 +62,24 @@ class Outcome:
 
 
 class Scores:
-    """Accumulators of every method, and of the originals where there are any.
+    """What was seen of every method, and of the originals where there are any: accumulators, and features on disk.
 
     Args:
         methods: that are measured.
         metrics: of what; those that compare images with their originals are left out where there are none.
         spaces: the feature spaces of the others; may be empty.
         images: how many are to come.
-        device: where the feature spaces compute.
         references: (feature space, metric) -> the accumulator of what generated images are compared with; None where
             images have originals.
+        zero_features: so many of the images, the last ones, count as zero features.
+        files: where features are kept; in a temporary folder unless given.
+        cache: of the originals' features; none unless given.
+        skipped: so many images of the data set come before the first, for messages.
         groups: of images, for intervals (see ``metrics.intervals``).
+
+    Attributes:
+        halved: whether fewer images at a time were taken than was asked for. Features of smaller batches may differ in
+            their last digits, and do not go to the cache.
     """
 
     def __init__(
@@ -79,46 +89,45 @@ class Scores:
         spaces: Sequence[FeatureSpace],
         *,
         images: int,
-        device: torch.device,
         references: Mapping[tuple[str, str], Any] | None = None,
+        zero_features: int = 0,
+        files: FeatureFiles | None = None,
+        cache: OriginalsCache | None = None,
+        skipped: int = 0,
         groups: int = GROUPS,
     ) -> None:
-        self.methods, self.spaces, self.device, self.references = methods, spaces, device, references
-        self.images = images
+        self.methods, self.references = methods, references
+        self.images, self.zero_features, self.groups = images, zero_features, groups
         self.done, self.seconds, self.network_seconds = 0, 0.0, 0.0
+        self.skipped, self.halved = skipped, False
         self.first: dict[str, Tensor] = {}
-        self.dimensions: dict[str, int] = {}
         self._deviations: dict[Key, float | None] | None = None
         restores = references is None
         self._pairs = [metric for metric in metrics if metric.reads == "pairs" and restores]
         self._sets = [metric for metric in metrics if metric.reads == "features"] if spaces else []
+        self.spaces = spaces if self._sets else []
         self._of_pairs = {
             (method, metric.name): Grouped(metric.accumulator, groups, images)
             for method in methods
             for metric in self._pairs
         }
-        # Metrics with the same accumulator share it.
-        self._owner = {metric.name: _first_alike(self._sets, metric) for metric in self._sets}
-        makers = {self._owner[metric.name]: metric.accumulator for metric in reversed(self._sets)}
-        self._of_sets = {
-            (kind, space.name, owner): Grouped(make, groups, images)
-            for kind in ([ORIGINAL, *methods] if restores else methods)
-            for space in spaces
-            for owner, make in makers.items()
-        }
+        self._files, self._cache = FeatureFiles(None) if files is None else files, cache
+        kinds = [ORIGINAL, *methods] if restores else methods
+        self._files.expect((kind, space.name) for kind in kinds for space in self.spaces)
 
-    def update(self, positions: range, images: Mapping[str, Tensor], scored: int | None = None) -> None:
+    def update(self, positions: range, images: Mapping[str, Tensor]) -> None:
         """Take in a batch.
 
         Args:
             positions: of the images in the measurement.
             images: kind -> (B, C, S, S) in [0, 1]; ``original`` among them unless there are references.
-            scored: how many of the images, from the first on, have features; the others count as zero features. All
-                unless given.
         """
+        if not self.done:
+            self._take_originals_from_cache()
+        stop = min(positions.stop, self.images - self.zero_features)
         for kind, batch in images.items():
-            for space in self.spaces if self._sets else ():
-                self._take_features(kind, space, positions, batch, len(positions) if scored is None else scored)
+            for space in self.spaces:
+                self._take_features(kind, space, positions.start, batch[: max(0, stop - positions.start)])
             for metric in self._pairs if kind != ORIGINAL else ():
                 with foreign(f"metric '{metric.name}'"):
                     self._of_pairs[kind, metric.name].update(positions, batch, images[ORIGINAL])
@@ -127,16 +136,26 @@ class Scores:
         if self._deviations is None and self.done >= min(AUDITED, self.images):
             self._deviations = self._audit()
 
-    def _take_features(self, kind: str, space: FeatureSpace, positions: range, batch: Tensor, scored: int) -> None:
-        with foreign(f"feature '{space.name}'"):
-            features = space.extract(batch)
-        self.dimensions[space.name] = features.shape[1]
-        for owner in dict.fromkeys(self._owner.values()):
-            grouped = self._of_sets[kind, space.name, owner]
-            with foreign(f"metric '{owner}'"):
-                grouped.update(positions[:scored], features[:scored])
-                if scored < len(positions):
-                    grouped.fixed.update(torch.zeros_like(features[scored:]))
+    def _take_originals_from_cache(self) -> None:
+        for space in self.spaces:
+            known = self._cache.find(space) if self._cache else None
+            if known is not None:
+                self._files[ORIGINAL, space.name].append(known)
+
+    def _take_features(self, kind: str, space: FeatureSpace, start: int, batch: Tensor) -> None:
+        file = self._files[kind, space.name]
+        if len(batch) and start + len(batch) > file.count:  # else they came from the cache
+            first = start + self.skipped
+            rows = extracted(space, batch, range(first, first + len(batch)))
+            if file.columns not in (0, rows.shape[1]):
+                raise BadInput(
+                    f"feature '{space.name}' gave vectors of {file.columns} numbers, then of {rows.shape[1]}"
+                )
+            file.append(rows)
+
+    def features(self, kind: str, space: str) -> FeatureSet:
+        """The features of one kind of images, as far as they were taken."""
+        return FeatureSet(self._files[kind, space].array(), self.zero_features, self.groups)
 
     def _keep(self, kind: str, batch: Tensor) -> None:
         kept = self.first.get(kind, batch[:0].cpu())
@@ -144,42 +163,48 @@ class Scores:
             self.first[kind] = torch.cat((kept, batch[: AUDITED - len(kept)].cpu()))
 
     def state_dict(self) -> dict[str, Any]:
-        """What ``load_state_dict`` takes up."""
+        """What ``load_state_dict`` takes up, beside the files of the features."""
         return {
             "done": self.done,
             "seconds": self.seconds,
             "network_seconds": self.network_seconds,
             "first": self.first,
-            "dimensions": self.dimensions,
             "deviations": self._deviations,
             "pairs": {key: grouped.state_dict() for key, grouped in self._of_pairs.items()},
-            "sets": {key: grouped.state_dict() for key, grouped in self._of_sets.items()},
+            "features": self._files.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state_dict`` gave."""
+        """Go on from what ``state_dict`` gave.
+
+        Raises:
+            OSError, ValueError: the files of the features are gone, or hold something else.
+        """
+        self._files.load_state_dict(state["features"])
         self.done, self.seconds, self.network_seconds = state["done"], state["seconds"], state["network_seconds"]
         self.first, self._deviations = dict(state["first"]), state["deviations"]
-        self.dimensions = dict(state["dimensions"])
         for pair, grouped in self._of_pairs.items():
             grouped.load_state_dict(state["pairs"][pair])
-        for key, grouped in self._of_sets.items():
-            grouped.load_state_dict(state["sets"][key])
 
     def outcome(self) -> Outcome:
         """The numbers.
 
         Raises:
             BadInput: one of them is not finite.
-            CheckFailed: an accumulator has not seen every image, once.
+            CheckFailed: not every image was seen, once.
         """
-        accumulators: Iterable[Grouped[Any]] = (*self._of_pairs.values(), *self._of_sets.values())
-        for seen in (self.done, *(each.count for each in accumulators)):
+        for seen in (self.done, *(each.count for each in self._of_pairs.values())):
             if seen != self.images:
                 raise CheckFailed(f"{seen} images were measured instead of {self.images}")
+        for file in self._files.values():
+            if file.count != self.images - self.zero_features:
+                raise CheckFailed(f"{file.count} images have features instead of {self.images - self.zero_features}")
         if self._deviations is None:
             raise CheckFailed("no image was audited")
         found = self._estimates()
+        if self._cache and not self.halved:
+            for space in self.spaces:
+                self._cache.keep(space, self.features(ORIGINAL, space.name).rows)
         return Outcome(
             estimates=found,
             deviations=self._deviations,
@@ -189,6 +214,10 @@ class Scores:
             network_seconds=self.network_seconds,
         )
 
+    def close(self) -> None:
+        """Remove the files of the features, when the outcome is known."""
+        self._files.remove()
+
     def _estimates(self) -> dict[Key, Estimate]:
         found: dict[Key, Estimate] = {}
         for metric in self._pairs:
@@ -196,9 +225,11 @@ class Scores:
                 with foreign(f"metric '{metric.name}'"):
                     found[method, metric.name, ""] = estimate(_number(metric), self._of_pairs[method, metric.name])
         for space in self.spaces:
+            ours = {method: self.features(method, space.name) for method in self.methods}
             for metric in self._sets:
                 with foreign(f"metric '{metric.name}'"):
-                    found |= self._distances(metric, space)
+                    distances = set_estimates(metric, ours, self._against(space.name, metric.name))
+                found |= {(method, metric.name, space.name): each for method, each in distances.items()}
         for (method, name, _), each in found.items():
             if not math.isfinite(each.value):
                 raise BadInput(
@@ -207,26 +238,17 @@ class Scores:
                 )
         return dict(sorted(found.items(), key=lambda item: self.methods.index(item[0][0])))
 
-    def _distances(self, metric: Metric, space: FeatureSpace) -> dict[Key, Estimate]:
-        """The numbers of all methods in one space: what the side that they share costs, it costs once a replicate."""
-        kinds = dict.fromkeys(kind for kind, name, _ in self._of_sets if name == space.name)
-        grouped = {kind: self._of_sets[kind, space.name, self._owner[metric.name]] for kind in kinds}
-
-        def distances(*totals: Any) -> dict[Key, float]:
-            seen = dict(zip(grouped, totals, strict=True))
-            against = seen[ORIGINAL] if self.references is None else self.references[space.name, metric.name]
-            number = _number(metric)
-            return {(method, metric.name, space.name): number(seen[method], against) for method in self.methods}
-
-        return estimates(distances, *grouped.values())
+    def _against(self, space: str, metric: str) -> Any:
+        """What a metric of features compares with: the originals, or the reference's accumulator."""
+        return self.features(ORIGINAL, space) if self.references is None else self.references[space, metric]
 
     def _warnings(self) -> dict[Key, str]:
-        warnings = {
-            (method, metric.name, space.name): metric.warning(self.images, space.name, self.dimensions[space.name])
-            for method in self.methods
-            for space in self.spaces
-            for metric in self._sets
-        }
+        warnings = {}
+        for method in self.methods:
+            for space in self.spaces:
+                dimensions = self.features(method, space.name).dimensions
+                for metric in self._sets:
+                    warnings[method, metric.name, space.name] = metric.warning(self.images, space.name, dimensions)
         return {key: warning for key, warning in warnings.items() if warning}
 
     def _audit(self) -> dict[Key, float | None]:
@@ -236,25 +258,16 @@ class Scores:
             for metric in self._pairs:
                 few = self.first[method], self.first[ORIGINAL]
                 deviations[method, metric.name, ""] = audited(metric, *few, method)
-            for space in self.spaces if self._sets else ():
-                features = self._few(space, method)
-                originals = self._few(space, ORIGINAL) if self.references is None else None
+            for space in self.spaces:
                 for metric in self._sets:
-                    against = originals if self.references is None else self.references[space.name, metric.name]
+                    against = self._against(space.name, metric.name)
+                    if isinstance(against, FeatureSet):
+                        against = against.first(AUDITED)
+                    features = self.features(method, space.name).first(AUDITED)
                     deviations[method, metric.name, space.name] = audited(metric, features, against, method, space.name)
         return deviations
-
-    def _few(self, space: FeatureSpace, kind: str) -> Tensor:
-        """The features of the audited images."""
-        return space.extract(self.first[kind].to(self.device))
 
 
 def _number(metric: Metric) -> Callable[..., float]:
     """The metric's result as a plain number, whatever kind of number it gives."""
     return lambda *seen: float(metric.result(*seen))
-
-
-def _first_alike(metrics: Sequence[Metric], metric: Metric) -> str:
-    """The name of the first metric with this metric's accumulator."""
-    maker: Callable[[], Hashable] = metric.accumulator
-    return next(each.name for each in metrics if each.accumulator == maker)
