@@ -69,9 +69,30 @@ def test_all_bad_files_are_named_in_one_error(workers: int, folder: Path) -> Non
     message = str(caught.value)
     assert message.startswith("3 of 300 images of folder:")
     assert message.count("\n") == 0
-    for name, reason in (("004", "truncated"), ("100", "cannot identify image file it"), ("299", "mode I;16")):
+    for name, reason in (("004", "truncated"), ("100", "none of JPEG, PNG"), ("299", "16 bits")):
         assert f"{name}.png cannot be" in message
         assert reason in message
+
+
+def test_what_a_source_of_ones_own_gives_is_checked() -> None:
+    source = ImageSource("mine", "0", 2, read=lambda index: np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(BadInput, match=r"image 0 of mine failed: TypeError: it is ndarray, not an image of Pillow's"):
+        loaded(source)
+    floats = ImageSource("mine", "0", 2, read=lambda index: Image.new("F", (8, 8), float("nan")))
+    with pytest.raises(BadInput, match=r"image 0 of mine cannot be used: it has mode F"):
+        loaded(floats)
+    for array in (np.full((2, 8, 8), np.nan), np.zeros((3, 8, 8), np.uint8)):
+        with pytest.raises(BadInput, match=r"^mine: the array of 2 images must be uint8"):
+            ImageSource("mine", "0", 2, read=lambda index: Image.new("L", (8, 8)), array=array)
+
+
+def test_an_image_that_would_need_gigabytes_is_refused(tmp_path: Path) -> None:
+    """Resized, a line of 200,000 pixels would be 32 times as wide."""
+    Image.new("L", (200_000, 1)).save(tmp_path / "line.png")
+    with pytest.raises(BadInput, match=r"line\.png cannot be used: it is too narrow, 200000x1 pixels"):
+        loaded(folder_source(tmp_path))
+    Image.new("L", (2_000, 1), 7).save(tmp_path / "line.png")
+    assert (loaded(folder_source(tmp_path)) == 7).all()
 
 
 def test_many_bad_files_are_counted(tmp_path: Path) -> None:

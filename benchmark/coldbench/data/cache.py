@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from coldbench.core.progress import Progress, no_progress
+from coldbench.core.progress import Progress, no_progress, tell
 from coldbench.data.datasets import open_source
 from coldbench.data.decoding import Pixels, decode
 from coldbench.data.sources import ImageSource
@@ -30,13 +30,20 @@ class ImageStore:
         self.data_root, self.workers, self.progress = data_root, workers, progress
         self._sources: dict[tuple[str, bool], ImageSource] = {}
         self._pixels: dict[tuple[str, str, int, int], Pixels] = {}
+        self._told: set[str] = set()
 
     def source(self, spec: str, *, train: bool = False) -> ImageSource:
-        """See ``coldbench.data.datasets.open_source``."""
+        """See ``coldbench.data.datasets.open_source``; what a folder holds besides images is told once."""
         key = (spec, train)
         if key not in self._sources:
             self._sources[key] = open_source(spec, self.data_root, train=train)
+            self._tell(self._sources[key].left_out)
         return self._sources[key]
+
+    def _tell(self, left_out: str) -> None:
+        if left_out and left_out not in self._told:
+            self._told.add(left_out)
+            tell(left_out)
 
     def pixels(
         self, source: ImageSource, *, transform: str, image_size: int, channels: int, count: int | None = None

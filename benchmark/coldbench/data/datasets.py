@@ -15,10 +15,11 @@ import numpy as np
 
 from coldbench.core.errors import BadInput, Missing, foreign
 from coldbench.core.files import sha256_of
-from coldbench.core.paths import PACKAGE
+from coldbench.core.paths import PACKAGE, exists, is_folder
 from coldbench.core.registry import Registry
 from coldbench.data.fetch import fetch_afhq, fetch_celeba, fetch_cifar10, fetch_mnist
-from coldbench.data.sources import ImageSource, array_source, files_source, folder_source, image_files, npz_source
+from coldbench.data.folders import look_into
+from coldbench.data.sources import ImageSource, array_source, files_source, folder_source, npz_source
 
 DATASETS = Registry(
     "dataset",
@@ -92,7 +93,7 @@ def mnist_labels(root: Path, *, train: bool) -> np.ndarray:
 def _mnist_file(kind: str, root: Path, *, train: bool) -> Path:
     name = f"{'train' if train else 't10k'}-{kind}-ubyte.gz"
     path = root / "MNIST" / "raw" / name if train else PACKAGE / "data" / "mnist" / name
-    if not path.exists():
+    if not exists(path):
         raise Missing(f"the MNIST training images are not at {path}: coldbench fetch mnist --data-root {root}")
     return path
 
@@ -106,7 +107,7 @@ def open_cifar10(root: Path, *, train: bool = False) -> ImageSource:
     from torchvision import datasets
 
     folder = root / "cifar10" / ("train" if train else "test")
-    if not (root / "cifar-10-batches-py").exists() and folder.is_dir():
+    if not exists(root / "cifar-10-batches-py") and is_folder(folder):
         return folder_source(folder, name="CIFAR-10")
     try:
         images = datasets.CIFAR10(str(root), train=train).data
@@ -128,15 +129,21 @@ def open_celeba(root: Path, *, train: bool = False) -> ImageSource:
     folder = root / "celeba-hq"
     splits = {name: folder / name for name in ("train", "test")}
     wanted = splits["train" if train else "test"]
-    if any(split.is_dir() for split in splits.values()):
+    if any(map(is_folder, splits.values())):
         return _split_folder("CelebA", wanted)
-    files = image_files(folder)
-    if not files:
+    contents = look_into(folder) if is_folder(folder) else None
+    if contents is None or not contents.images:
         raise Missing(f"CelebA-HQ images are not at {folder}: coldbench fetch celeba says how to get them")
-    if len(files) < 10:
-        raise BadInput(f"{folder} has {len(files)} images, too few for nine tenths and a tenth")
-    border = math.ceil(0.9 * len(files))  # index < 0.9 N trains
-    return files_source("CelebA", folder, files[:border] if train else files[border:])
+    if len(contents.images) < 10:
+        raise BadInput(f"{folder} has {len(contents.images)} images, too few for nine tenths and a tenth")
+    part = nine_tenths(len(contents.images), train=train)
+    return files_source("CelebA", folder, contents.images[part], left_out=contents.left_out)
+
+
+def nine_tenths(count: int, *, train: bool) -> slice:
+    """The first nine tenths of so many images, which train: those with index < 0.9 N (PROTOCOL 5.1); or the rest."""
+    border = math.ceil(0.9 * count)
+    return slice(border) if train else slice(border, None)
 
 
 def open_afhq(root: Path, *, train: bool = False) -> ImageSource:
@@ -149,7 +156,7 @@ def open_afhq(root: Path, *, train: bool = False) -> ImageSource:
 
 
 def _split_folder(name: str, folder: Path) -> ImageSource:
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise Missing(f"{name} images are not at {folder}: coldbench fetch {name.lower()} says how to get them")
     return folder_source(folder, name=name)
 
@@ -170,15 +177,23 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
     if kind in _FILES and colon and not path:
         raise BadInput(f"'{spec}' names no path: give {kind}:PATH")
     if kind in _FILES and path:
-        return _FILES[kind](Path(path))
-    if spec not in DATASETS and Path(spec).exists():
-        raise BadInput(f"'{spec}' is no data set; did you mean {'folder' if Path(spec).is_dir() else 'npz'}:{spec}?")
+        return _FILES[kind](_expanded(path))
+    if spec not in DATASETS and exists(Path(spec)):
+        raise BadInput(f"'{spec}' is no data set; did you mean {'folder' if is_folder(Path(spec)) else 'npz'}:{spec}?")
     dataset = find_dataset(spec)
     with foreign(f"dataset '{spec}'"):
         source = dataset.open(root, train=train)
     if not isinstance(source, ImageSource):
         raise BadInput(f"dataset '{spec}' gave {type(source).__name__} instead of an ImageSource")
     return source
+
+
+def _expanded(path: str) -> Path:
+    """The path, with a user's home for ``~``, which shells leave alone behind a colon."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody's home
+        return Path(path)
 
 
 def dataset_title(spec: str) -> str:
@@ -200,6 +215,10 @@ def _is_file(spec: str) -> bool:
 _FILES: dict[str, Callable[[Path], ImageSource]] = {"folder": folder_source, "npz": npz_source}
 
 
+#: How an IDX file of unsigned bytes begins.
+_IDX_BYTES = b"\0\0\x08"
+
+
 def read_idx(path: Path) -> np.ndarray:
     """A gzipped IDX file of bytes, the format of MNIST: uint8, with the shape that its header states.
 
@@ -209,12 +228,14 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         raw = gzip.decompress(path.read_bytes())
         shape = np.frombuffer(raw, ">i4", raw[3], offset=4)
+        if raw[:3] != _IDX_BYTES or (shape < 1).any():
+            raise ValueError("its header is another")
         return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise BadInput(f"{path} is not a gzipped IDX file: {error}") from error
 
 
 MNIST = Dataset("MNIST", open_mnist, fetch_mnist, features=("mnist-cnn",))
-CIFAR10 = Dataset("CIFAR-10", open_cifar10, fetch_cifar10)
-CELEBA = Dataset("CelebA", open_celeba, fetch_celeba)
+CIFAR10 = Dataset("CIFAR-10", open_cifar10, fetch_cifar10, features=("efficientnet-lite0",))
+CELEBA = Dataset("CelebA", open_celeba, fetch_celeba, features=("efficientnet-lite0",))
 AFHQ = Dataset("AFHQ", open_afhq, fetch_afhq)

@@ -16,11 +16,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from coldbench.core.errors import BadInput, foreign, one_line
-from coldbench.data.sources import ImageSource, with_channels
+from coldbench.data.images import with_channels
+from coldbench.data.sources import ImageSource
 from coldbench.data.transforms import Transform
 
 #: Images a worker decodes before it reports.
@@ -186,12 +188,14 @@ class _Blocks(Dataset[_Block]):
 
     def _decode(self, index: int) -> np.ndarray:
         image = self.source.read(index)
+        if not isinstance(image, Image.Image):
+            raise TypeError(f"it is {type(image).__name__}, not an image of Pillow's")
         try:
-            image = with_channels(image, self.channels)
+            prepared = self.transform.prepare(with_channels(image, self.channels), self.image_size)
         except BadInput as error:
             where = getattr(image, "filename", "") or f"image {index} of {self.source.name}"
             raise BadInput(f"{where} cannot be used: {error}") from error
-        array = np.asarray(self.transform.prepare(image, self.image_size))
+        array = np.asarray(prepared)
         return array.reshape(*array.shape[:2], self.channels).transpose(2, 0, 1)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from coldbench.core.download import Download, download
 from coldbench.core.errors import BadInput, Missing
+from coldbench.core.files import locked
 
 
 def fetch_mnist(root: Path, *, quiet: bool = False) -> str:
@@ -16,7 +17,8 @@ def fetch_mnist(root: Path, *, quiet: bool = False) -> str:
     from torchvision.datasets import MNIST
 
     for name, md5 in MNIST.resources:
-        download(Download(f"{MNIST.mirrors[0]}{name}", root / "MNIST" / "raw" / name, "md5", md5), quiet=quiet)
+        urls = tuple(f"{mirror}{name}" for mirror in MNIST.mirrors)
+        download(Download(urls, root / "MNIST" / "raw" / name, "md5", md5), quiet=quiet)
     return f"MNIST is in {root / 'MNIST'}"
 
 
@@ -25,12 +27,13 @@ def fetch_cifar10(root: Path, *, quiet: bool = False) -> str:
     from torchvision.datasets import CIFAR10
 
     target = root / CIFAR10.base_folder
-    try:
-        CIFAR10(str(root))
-    except RuntimeError:
-        archive = Download(CIFAR10.url, root / CIFAR10.filename, "md5", CIFAR10.tgz_md5)
-        download(archive, quiet=quiet)
-        _unpack(archive.path, target)
+    with locked(root / f"{CIFAR10.base_folder}.lock", "another command is getting CIFAR-10: waiting for it"):
+        try:
+            CIFAR10(str(root))
+        except RuntimeError:
+            archive = Download((CIFAR10.url,), root / CIFAR10.filename, "md5", CIFAR10.tgz_md5)
+            download(archive, quiet=quiet)
+            _unpack(archive.path, target)
     return f"CIFAR-10 is in {target}"
 
 
@@ -54,8 +57,11 @@ def fetch_afhq(root: Path, *, quiet: bool = False) -> str:
 
 def _unpack(archive: Path, target: Path) -> None:
     """Unpack the folder ``target.name`` of a .tar.gz beside it, then put it in its place, and drop the archive."""
+    begun = f".{target.name}-"
     try:
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        for left in target.parent.glob(f"{begun}*"):  # by a command that was killed
+            shutil.rmtree(left)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=begun) as scratch:
             with tarfile.open(archive) as bundle:
                 bundle.extractall(scratch, filter="data")
             shutil.rmtree(target, ignore_errors=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,15 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from coldbench.core.errors import BadInput, foreign
+from coldbench.core.errors import BadInput, foreign, one_line
 from coldbench.core.files import sha256_of
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-#: What Pillow may convert to the mode of C channels. Missing are the modes it would clip (16 bits, floats) or that hold
-#: colour a grey image cannot. Alpha is dropped, as the released code drops it.
-_CONVERTIBLE = {1: {"1", "L", "LA"}, 3: {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"}}
-_PIL_MODES = {1: "L", 3: "RGB"}
-_GREY = frozenset({"1", "L", "LA"})
+from coldbench.core.paths import is_file, is_folder
+from coldbench.data.folders import IMAGE_SUFFIXES, look_into
+from coldbench.data.images import channels_of, read_image
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,10 @@ class ImageSource:
         read: index -> the image; raises ``BadInput`` naming the file.
         array: the images as they are held in memory, uint8 (N, H, W) or (N, H, W, C); None if they are not.
         parallel: whether reading is worth worker processes, and ``read`` can be pickled for them.
+        left_out: what lies beside the images and is not read, in words; empty if there is nothing.
+
+    Raises:
+        BadInput: the array is another, or holds another number of images.
     """
 
     name: str
@@ -42,6 +44,12 @@ class ImageSource:
     read: Callable[[int], Image.Image]
     array: np.ndarray | None = None
     parallel: bool = False
+    left_out: str = ""
+
+    def __post_init__(self) -> None:
+        if self.array is not None and (self.array.dtype != np.uint8 or len(self.array) != self.count):
+            what = _described(self.array)
+            raise BadInput(f"{self.name}: the array of {self.count} images must be uint8, one row an image, not {what}")
 
     @property
     def channels(self) -> int:
@@ -53,67 +61,36 @@ class ImageSource:
         if self.count < 1:
             raise BadInput(f"{self.name} holds no image")
         with foreign(f"image 0 of {self.name}"):
-            return 1 if self.read(0).mode in _GREY else 3
-
-
-def with_channels(image: Image.Image, channels: int) -> Image.Image:
-    """Grey to colour, never colour to grey, and never more than 8 bits to 8.
-
-    Raises:
-        BadInput: the image has another mode.
-    """
-    if image.mode not in _CONVERTIBLE[channels]:
-        raise BadInput(
-            f"it has mode {image.mode}, but this row restores 8-bit {channels}-channel images; convert it first"
-        )
-    return image.convert(_PIL_MODES[channels])
+            return channels_of(self.read(0))
 
 
 def folder_source(path: Path, name: str | None = None) -> ImageSource:
     """All images below a folder, in order of their relative paths.
 
     Raises:
-        BadInput: no such folder, or no image in it.
+        BadInput: no such folder, no image in it, or something in it that cannot be read; see
+            ``coldbench.data.folders.look_into``.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         raise BadInput(f"no folder at {path}")
-    files = image_files(path)
-    if not files:
-        raise BadInput(f"no {', '.join(IMAGE_SUFFIXES)} images in {path}")
+    contents = look_into(path)
+    if not contents.images:
+        raise BadInput(f"no images in {path} ({str(contents) or 'it is empty'}): read are {', '.join(IMAGE_SUFFIXES)}")
     title = os.fsencode(path.resolve().name).decode(errors="replace")
-    return files_source(name or f"folder:{title}", path, files)
+    return files_source(name or f"folder:{title}", path, contents.images, left_out=contents.left_out)
 
 
-def image_files(path: Path) -> list[Path]:
-    """The image files below a folder, sorted by relative path; empty where there is no folder."""
-    return sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
-
-
-def files_source(name: str, root: Path, files: Sequence[Path]) -> ImageSource:
+def files_source(name: str, root: Path, files: Sequence[Path], *, left_out: str = "") -> ImageSource:
     """These files, in this order; the digest covers their content and their paths below ``root``."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(os.fsencode(file.relative_to(root)) + f" {sha256_of(file)}\n".encode())
-    return ImageSource(name, digest.hexdigest(), len(files), partial(_read_nth, files), parallel=True)
+    read = partial(_read_nth, files)
+    return ImageSource(name, digest.hexdigest(), len(files), read, parallel=True, left_out=left_out)
 
 
 def _read_nth(files: Sequence[Path], index: int) -> Image.Image:
     return read_image(files[index])
-
-
-def read_image(path: Path) -> Image.Image:
-    """Decode one image file whole.
-
-    Raises:
-        BadInput: it is truncated, or no image.
-    """
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as image:
-            image.load()
-            return image
-    except Exception as error:  # damaged files fail in a dozen ways
-        reason = str(error).replace(repr(str(path)), "it")
-        raise BadInput(f"{path} cannot be read as an image: {reason}") from error
 
 
 def npz_source(path: Path) -> ImageSource:
@@ -122,17 +99,31 @@ def npz_source(path: Path) -> ImageSource:
     Raises:
         BadInput: missing, truncated, or another array.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise BadInput(f"no file at {path}")
     try:
-        # Opened here: on a damaged archive np.load would leave the file open.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            images = archive["images"]
-            if not isinstance(images, np.ndarray):
-                raise ValueError("'images' is no array")
+        with path.open("rb") as stream:
+            images = _read_npz(stream)
     except Exception as error:  # a damaged archive fails in a dozen ways
-        raise BadInput(f"{path} is not an .npz file with an array 'images': {error}") from error
+        reason = one_line(error) or type(error).__name__
+        raise BadInput(f"{path} is not an .npz file with an array 'images': {reason}") from error
     return array_source(f"npz:{path.name}", images, sha256_of(path))
+
+
+def _read_npz(stream: io.BufferedReader) -> np.ndarray:
+    """The array ``images``; the stream is the caller's to close, which np.load forgets on a damaged archive."""
+    if stream.peek(6).startswith(b"\x93NUMPY"):
+        raise ValueError("it is one array, as np.save writes it: np.savez('FILE.npz', images=np.load('FILE.npy'))")
+    if not zipfile.is_zipfile(stream):
+        raise ValueError("it is no zip archive, or was cut")
+    stream.seek(0)
+    with np.load(stream, allow_pickle=False) as archive:
+        if "images" not in archive:
+            raise ValueError(f"it holds {', '.join(archive) or 'nothing'}")
+        images = archive["images"]
+    if not isinstance(images, np.ndarray):
+        raise ValueError("'images' is no array")
+    return images
 
 
 def array_source(name: str, images: np.ndarray, digest: str | None = None) -> ImageSource:
@@ -144,17 +135,38 @@ def array_source(name: str, images: np.ndarray, digest: str | None = None) -> Im
         digest: of the file they came from; the SHA-256 of shape and pixels where there is none.
 
     Raises:
-        BadInput: another dtype or shape, or no image at all.
+        BadInput: another dtype or shape, no image at all, or what may be a single image.
     """
+    if not isinstance(images, np.ndarray):
+        raise BadInput(f"{name}: images must be an array of numpy's, not {type(images).__name__}")
+    if images.ndim == 3 and images.shape[-1] in (1, 3, 4):
+        raise BadInput(
+            f"{name}: {_shape(images)} may be one image of {images.shape[-1]} channels: add an axis, images[None] for "
+            "one image, images[..., None] for grey ones"
+        )
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     colour = images.ndim == 4 and images.shape[-1] == 3
     if images.dtype != np.uint8 or not (colour or images.ndim == 3) or images.size == 0:
-        shape = "x".join(map(str, images.shape))
-        raise BadInput(f"{name}: images must be uint8 (N, H, W, C) with C = 1 or 3, not {images.dtype} {shape}")
+        raise BadInput(f"{name}: images must be uint8 (N, H, W, C) with C = 1 or 3, not {_described(images)}")
     if digest is None:
         digest = hashlib.sha256(f"{images.shape}".encode() + np.ascontiguousarray(images).tobytes()).hexdigest()
     return ImageSource(name, digest, len(images), partial(_nth_array, images), array=images)
+
+
+def _described(images: np.ndarray) -> str:
+    """Type, shape and range, and the first image that has no range."""
+    what = f"{images.dtype} {_shape(images)}"
+    if images.size == 0 or images.ndim == 0 or images.dtype.kind not in "iuf":
+        return what
+    finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
+    if not finite.all():
+        return f"{what}, of which image {int(finite.argmin())} holds NaN or infinity"
+    return f"{what} from {images.min():g} to {images.max():g}"
+
+
+def _shape(images: np.ndarray) -> str:
+    return "x".join(map(str, images.shape))
 
 
 def _nth_array(images: np.ndarray, index: int) -> Image.Image:

@@ -14,6 +14,9 @@ from torchvision.transforms import functional as pictures
 from coldbench.core.errors import BadInput
 from coldbench.core.randomness import image_rng
 
+#: Of a resized image, before it is cropped: about as many as Pillow reads.
+_MOST_PIXELS = 1 << 27
+
 
 @dataclass(frozen=True)
 class Transform:
@@ -46,8 +49,15 @@ class Transform:
         return side == int(self.zoom * image_size) == self.kept_size(image_size)
 
     def prepare(self, image: Image.Image, image_size: int) -> Image.Image:
-        """What can be done once and for all: resize, and crop the centre R x R."""
-        resized = pictures.resize(image, int(self.zoom * image_size))
+        """What can be done once and for all: resize, and crop the centre R x R.
+
+        Raises:
+            BadInput: the image is so narrow that it would need gigabytes.
+        """
+        side, (short, long) = int(self.zoom * image_size), sorted(image.size)
+        if side * side * long > _MOST_PIXELS * short:
+            raise BadInput(f"it is too narrow, {image.width}x{image.height} pixels, to be resized whole; crop it first")
+        resized = pictures.resize(image, side)
         return pictures.center_crop(resized, self.kept_size(image_size))
 
     def finish(self, pixels: Tensor, image_size: int, keys: Sequence[int], seed: int) -> Tensor:
