@@ -12,12 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from coldbench.commands.draft import NOTHING_GIVEN, draft_of
+from coldbench.commands.request import Request
 from coldbench.core.errors import Missing
-from coldbench.data.datasets import open_afhq, open_celeba, open_cifar10
-from coldbench.data.sources import image_files
+from coldbench.data.datasets import nine_tenths, open_afhq, open_celeba, open_cifar10
+from coldbench.data.folders import look_into
 from coldbench.data.transforms import TRANSFORMS
 from coldbench.diffusion.building import build_degradation, build_network
-from coldbench.diffusion.catalog import find_entry, find_recipe, load_entries, register_weights
+from coldbench.diffusion.catalog import (
+    find_entry,
+    find_recipe,
+    intended_entry,
+    load_entries,
+    register,
+)
 from coldbench.diffusion.training import Recipe
 from coldbench.tables.tables import Row, paper_tables
 from tests.helpers import assert_one_clear_line, coldbench
@@ -134,7 +142,7 @@ def test_without_the_flag_no_random_network_scores(tree: Path, tmp_path: Path) -
 
 
 def test_the_split_of_celeba_is_by_sorted_name(tree: Path) -> None:
-    files = [file.name for file in image_files(tree / "celeba-hq")]
+    files = [file.name for file in look_into(tree / "celeba-hq").images]
     assert files == sorted(files)
     train, test = open_celeba(tree, train=True), open_celeba(tree)
     assert (train.count, test.count) == (72, 8)
@@ -144,13 +152,13 @@ def test_the_split_of_celeba_is_by_sorted_name(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "training"), [(10, 9), (11, 10), (30_000, 27_000)])
-def test_nine_tenths_train(images: int, training: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nine_tenths_train(images: int, training: int) -> None:
     """As the released script counts: those with index < 0.9 N (PROTOCOL 5.1)."""
-    names = [tmp_path / f"{i}.png" for i in range(images)]
     assert sum(i < 0.9 * images for i in range(images)) == training
-    monkeypatch.setattr("coldbench.data.datasets.image_files", lambda folder: names)
-    monkeypatch.setattr("coldbench.data.datasets.files_source", lambda name, root, files: len(files))
-    assert open_celeba(tmp_path, train=True) == training
+    everything = range(images)
+    train, test = (everything[nine_tenths(images, train=train)] for train in (True, False))
+    assert len(train) == training
+    assert [*train, *test] == list(everything)
 
 
 def test_a_split_that_exists_is_taken_as_it_is(photographs: np.ndarray, tmp_path: Path) -> None:
@@ -191,16 +199,40 @@ def test_every_row_has_its_degradation_network_recipe_and_presets(row: Row) -> N
         assert "quick" in entry.presets
 
 
-def test_weights_of_a_preset_do_not_take_the_recipe_s_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "cropped"), [("paper", "zoom"), ("released", "zoom-random")], ids=["paper", "released"]
+)
+def test_the_rows_whose_images_are_zoomed(protocol: str, cropped: str) -> None:
+    """As the published Degraded columns show; the released code also crops at random (PROTOCOL 5.4, 6.4)."""
+    request = Request(protocol=protocol)
+    transforms = {(row.table, row.name): draft_of(row, request, NOTHING_GIVEN).transform for row in ROWS}
+    generators = dict.fromkeys(
+        (("5", name) for name in ("celeba-noise", "celeba-blur-generate", "afhq-noise", "afhq-blur-generate")), "zoom"
+    )
+    assert {row: name for row, name in transforms.items() if name != "native"} == {
+        ("2", "celeba"): cropped,
+        ("3", "celeba"): cropped,
+        **generators,
+    }
+
+
+def test_the_settings_of_celeba_that_its_degraded_columns_show() -> None:
+    """2x2 pixels, and snow as on CIFAR-10 (PROTOCOL 6.4)."""
+    superres = intended_entry("celeba-superres").degradation
+    assert superres["image_size"] // 2 ** superres["timesteps"] == 2
+    assert intended_entry("celeba-snow").degradation["level"] == intended_entry("cifar10-snow").degradation["level"]
+
+
+def test_weights_of_a_preset_do_not_take_the_recipe_s_place() -> None:
     quick = find_recipe("cifar10-blur", "quick")
-    register_weights(quick, tmp_path / "w.safetensors", "0" * 64)
+    registered = register(quick, b"weights")
     assert find_entry("cifar10-blur").network == quick.network
     assert find_recipe("cifar10-blur").training["steps"] == 700_000
     assert find_recipe("cifar10-blur", "quick").training == quick.training
-    assert load_entries()["cifar10-blur"].sha256 == "0" * 64
+    assert load_entries()["cifar10-blur"] == registered
 
 
-def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_registry: Path, tmp_path: Path) -> None:
+def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_registry: Path) -> None:
     own_registry.write_text(
         '[mine]\ndataset = "mnist"\ntraining = { steps = 5000 }\n'
         'network = { name = "convnext-unet", dim = 8, dim_mults = [1, 2], channels = 1 }\n'
@@ -208,7 +240,7 @@ def test_an_entry_of_the_user_keeps_its_recipe_and_presets(own_registry: Path, t
         "[mine.presets.tiny]\ntraining = { steps = 2 }\nnetwork = { dim = 16 }\n"
     )
     for _ in range(2):
-        register_weights(find_recipe("mine", "tiny"), tmp_path / "w.safetensors", "0" * 64)
+        register(find_recipe("mine", "tiny"), b"weights")
     assert find_recipe("mine").training == {"steps": 5000}
     assert find_recipe("mine").network["dim"] == 8
     assert find_recipe("mine", "tiny").training == {"steps": 2}

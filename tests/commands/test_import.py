@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import os
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from coldbench.commands.import_ import ImportRequest, import_checkpoint
 from coldbench.core.errors import BadInput
@@ -18,8 +23,9 @@ from coldbench.diffusion.catalog import find_entry
 from coldbench.diffusion.checkpoints import Restorer, load_network
 from coldbench.diffusion.degradations.blur import gaussian_kernel
 from coldbench.diffusion.networks.convnext_unet import ConvNextUnet
+from coldbench.diffusion.released import read_released
 from coldbench.diffusion.sampling import improved_step, sample
-from tests.helpers import assert_one_clear_line, coldbench
+from tests.helpers import assert_one_clear_line, coldbench, run_apart
 
 CPU = torch.device("cpu")
 #: fixture -> (the model it is like, what differs)
@@ -100,8 +106,8 @@ def test_what_does_not_fit_is_refused(
         import_checkpoint(ImportRequest(released(shared, name), "mine", like, settings))
 
 
-@pytest.mark.parametrize("wrap", ["{}", "module.{}"])
-def test_both_layouts_without_the_reference_data(wrap: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrap", ["{}", "module.{}", "_orig_mod.{}", "module._orig_mod.{}"])
+def test_all_layouts_without_the_reference_data(wrap: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = ConvNextUnet(dim=8, dim_mults=(1, 2), channels=3)
     state = {wrap.format(f"denoise_fn.{name}"): tensor for name, tensor in network.state_dict().items()}
@@ -190,7 +196,9 @@ def test_what_was_read_and_what_was_assumed_is_said(tmp_path: Path) -> None:
     told = imported(tmp_path, state(**growing), "--like", "cifar10-blur")
     assert "read off the file's buffers: timesteps 4, kernel_size 7, routine exponential, std 0.05\n" in told
     assert "assumed: circular padding (routine exponential, not exponential-reflect), since kernels do not" in told
-    told = imported(tmp_path, state(**growing), "--like", "cifar10-blur", "--set", "routine=exponential-reflect")
+    told = imported(
+        tmp_path, state(**growing), "--like", "cifar10-blur", "--set", "routine=exponential-reflect", "--force"
+    )
     assert "assumed" not in told
     assert find_entry("mine").degradation["routine"] == "exponential-reflect"
 
@@ -209,7 +217,7 @@ def test_special_6_has_no_std(tmp_path: Path) -> None:
 OTHERS = (
     (("--as", "cifar10-superres", "--set", "mode=bicubic"), "mode bicubic instead of area"),
     (("--as", "cifar10-blur", "--like", "cifar10-superres"), "name superres instead of blur"),
-    (("--as", "mnist-superres", "--like", "cifar10-superres"), "dataset cifar10 instead of mnist"),
+    (("--as", "mnist-superres", "--like", "cifar10-superres", "--force"), "dataset cifar10 instead of mnist"),
 )
 
 
@@ -244,13 +252,106 @@ class Evil:
 def test_the_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     torch.save({"ema": Evil(tmp_path / "owned")}, tmp_path / "model.pt")
     done = coldbench("import", tmp_path / "model.pt", "--as", "mine", "--like", "mnist-blur")
-    assert_one_clear_line(done, 2, "is no released checkpoint")
+    assert_one_clear_line(done, 2, "which is not loaded since that may run code")
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"PK\x03\x04 truncated"])
-def test_damaged_files(content: bytes | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "model.pt").write_bytes(content)
-    with pytest.raises(BadInput, match="cannot read" if content is None else "no released checkpoint"):
-        import_checkpoint(ImportRequest(tmp_path / "model.pt", "mine", "mnist-blur"))
+def nested(content: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """A training state whose state dicts lie deeper."""
+    return {"epoch": 3, "states": {"average": content, "raw": {}}}
+
+
+@pytest.mark.parametrize(
+    ("wrap", "save", "key"),
+    [
+        (lambda content: {"step": 1, "model": content}, torch.save, "model"),
+        (nested, torch.save, "states.average"),
+        (lambda content: {"a.b": content}, torch.save, "a.b"),
+        (lambda content: content, torch.save, "."),
+        (lambda content: content, save_file, "."),
+        (lambda content: {f"net.ema.{name}": tensor for name, tensor in content.items()}, save_file, "net.ema"),
+        (lambda content: {f"ema.{name}": tensor for name, tensor in content.items()}, save_file, None),
+    ],
+)
+def test_the_state_dict_may_lie_anywhere(
+    wrap: Callable[[Any], Any], save: Callable[..., None], key: str | None, tmp_path: Path
+) -> None:
+    content = state()
+    save(wrap(content), tmp_path / "model.pt")
+    named = ("--weights-key", key) if key else ()
+    done = coldbench("import", tmp_path / "model.pt", "--as", "mine", "--like", "cifar10-superres", *named)
+    assert done.returncode == 0, done.stderr
+    for name, tensor in load_network(find_entry("mine")).state_dict().items():
+        assert torch.equal(tensor, content[f"denoise_fn.{name}"])
+
+
+@pytest.mark.parametrize("like", ["cifar10-blur", "celeba-noise"])
+def test_a_network_alone_tells_nothing_of_its_degradation(like: str, tmp_path: Path) -> None:
+    """What a training writes comes in again, e.g. on another machine."""
+    content = {name.removeprefix("denoise_fn."): tensor for name, tensor in state().items()}
+    save_file(content, tmp_path / "mine.safetensors")
+    where = ("import", tmp_path / "mine.safetensors", "--as", "mine", "--like", like, "--weights-key", ".")
+    done = coldbench(*where)
+    assert done.returncode == 0, done.stderr
+    assert "assumed: the degradation, since a network alone does not tell it\n" in done.stdout
+    assert find_entry("mine").degradation["name"] == find_entry(like).degradation["name"]
+    assert torch.equal(load_network(find_entry("mine")).state_dict()["final_conv.1.bias"], content["final_conv.1.bias"])
+
+
+def test_every_single_bit_that_flips_in_an_archive_is_seen(tmp_path: Path) -> None:
+    """Of the parameters, whichever it is; a few hundred of them stand for all."""
+    torch.save({"ema": state()}, tmp_path / "model.pt")
+    whole = (tmp_path / "model.pt").read_bytes()
+    place = whole.index(state()["denoise_fn.final_conv.1.weight"].numpy().tobytes())
+    for number in range(0, 3 * 8 * 4 * 8, 5):
+        damaged = bytearray(whole)
+        damaged[place + number // 8] ^= 1 << number % 8
+        (tmp_path / "model.pt").write_bytes(damaged)
+        with pytest.raises(BadInput, match=r"is damaged: .* has not its checksum"):
+            read_released(tmp_path / "model.pt")
+
+
+def test_a_model_is_replaced_by_force_alone(tmp_path: Path, own_home: Path) -> None:
+    imported(tmp_path, state(), "--like", "cifar10-superres")
+    first = find_entry("mine")
+    imported(tmp_path, state(), "--like", "cifar10-superres")  # the same again, which replaces nothing
+    assert find_entry("mine") == first
+    other = {name: tensor + 1 for name, tensor in state().items()}
+    torch.save({"ema": other}, tmp_path / "model.pt")
+    again = ("import", tmp_path / "model.pt", "--as", "mine", "--like", "cifar10-superres")
+    assert_one_clear_line(coldbench(*again), 2, "there are weights of mine already")
+    assert find_entry("mine") == first
+    load_network(first)
+    assert coldbench(*again, "--force").returncode == 0
+    assert find_entry("mine").sha256 != first.sha256
+    load_network(find_entry("mine"))
+    assert len(list((own_home / "models").iterdir())) == 2
+
+
+def twenty_kills(folder: str) -> None:
+    """Processes that import one file after the other under one name, killed at random; another model is there too."""
+    files = [Path(folder, f"{number}.pt") for number in range(2)]
+    hashes, seen, random = set(), set(), np.random.default_rng(0)
+    for number, file in enumerate(files):
+        torch.save({"ema": {name: tensor + number for name, tensor in state().items()}}, file)
+        for name in ("other", "mine"):
+            import_checkpoint(ImportRequest(file, name, "cifar10-superres", force=True))
+        hashes.add(find_entry("mine").sha256)
+    for _ in range(20):
+        if not (child := os.fork()):
+            for file in itertools.cycle(files):
+                import_checkpoint(ImportRequest(file, "mine", "cifar10-superres", force=True))
+        time.sleep(random.uniform(0.1, 0.6))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        for name in ("other", "mine"):
+            load_network(find_entry(name))
+        seen.add(find_entry("mine").sha256)
+    assert seen == hashes
+
+
+@pytest.mark.slow
+def test_whatever_kills_an_import_leaves_one_of_the_two_models_whole(tmp_path: Path, own_home: Path) -> None:
+    run_apart(twenty_kills, str(tmp_path))
+    import_checkpoint(ImportRequest(tmp_path / "0.pt", "mine", "cifar10-superres", force=True))
+    assert len(list((own_home / "models").glob("mine-*"))) == 1  # what the killed ones left is gone

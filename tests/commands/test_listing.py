@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from coldbench.commands.listing import KINDS
+from coldbench.core import array_cache
 from coldbench.tables.tables import paper_tables
 from tests.helpers import assert_one_clear_line, coldbench
 
@@ -23,6 +27,7 @@ KNOWN = {
     "networks": "ddpm-unet",
     "transforms": "centre S x S",
     "restorers": "module:attribute serves as well",
+    "cache": "empty",
 }
 
 
@@ -39,7 +44,7 @@ def test_everything_is_listed_by_kind_and_at_once() -> None:
         alone = listed(what)
         assert something in alone
         assert f"# {what}\n{alone.strip()}" in everything
-        assert f"{what}," in coldbench("list", "--help").stdout or what == "restorers"
+        assert re.search(rf"\b{what}(,| \()", coldbench("list", "--help").stdout)
 
 
 def test_tables_say_what_their_rows_lack_and_what_supplies_it() -> None:
@@ -110,6 +115,43 @@ def test_a_plug_in_that_cannot_be_loaded_hides_no_other(tmp_path: Path, monkeypa
         text = listed(kind)
         assert re.search(r"^broken +cannot be used: .* cannot be loaded: ModuleNotFoundError", text, re.MULTILINE)
         assert KNOWN[kind] in text
+
+
+def test_an_empty_cache_is_told_with_its_limit_and_its_folder(own_home: Path) -> None:
+    assert listed("cache").splitlines() == [
+        "empty",
+        "0 entries, 0.0 MiB; at most 4 GiB: $COLDBENCH_CACHE_GIB, 0 for no cache",
+        f"{own_home / 'cache'}: its files may be deleted at any time",
+    ]
+
+
+def test_the_entries_of_the_cache_are_told_one_a_line(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one used last comes first; one that cannot be read hides no other."""
+    for images in ("20", "1000"):
+        path = own_home / "s.npz"
+        done = coldbench("statistics", "mnist", "--features", "mnist-cnn", "--images", images, "--output", path)
+        assert done.returncode == 0, done.stderr
+    for entry in array_cache.entries():
+        used = datetime(2026, 1, 2, 3, 4).timestamp() - entry.facts["images"]
+        os.utime(entry.path, (used, used))
+    (own_home / "cache" / "odd.safetensors").write_bytes(b"features")
+    os.utime(own_home / "cache" / "odd.safetensors", (0, 0))
+    monkeypatch.setenv(array_cache.LIMIT, "0.5")
+    *lines, total, folder = listed("cache").splitlines()
+    assert lines[:2] == [
+        "MNIST, native, 32 pixels, N 20 from 0, mnist-cnn on cpu, batches of 64: 0.0 MiB, used 2026-01-02 03:03",
+        "MNIST, native, 32 pixels, N 1,000 from 0, mnist-cnn on cpu, batches of 64: 0.5 MiB, used 2026-01-02 02:47",
+    ]
+    assert re.fullmatch(r"odd\.safetensors, damaged: 0\.0 MiB, used 19(69|70)-\d\d-\d\d \d\d:\d\d", lines[2])
+    assert total == "3 entries, 0.5 MiB; at most 0.5 GiB: $COLDBENCH_CACHE_GIB, 0 for no cache"
+    shutil.rmtree(folder.partition(": ")[0])
+    assert listed("cache").startswith("empty\n")
+
+
+def test_the_originals_of_a_table_are_in_the_cache_by_the_name_of_their_transform(tmp_path: Path) -> None:
+    run = ("run", "--table", "3", "--rows", "mnist", "--methods", "degraded", "--images", "20", "--metrics", "FID")
+    assert coldbench(*run, "--output", tmp_path, "--quiet").returncode == 0
+    assert listed("cache").startswith("MNIST, native, 32 pixels, N 20 from 0, mnist-cnn on cpu, batches of 64: ")
 
 
 def test_what_cannot_be_listed_is_named() -> None:

@@ -76,7 +76,7 @@ def test_numbers_that_moved_are_set_aside_and_others_are_not(tmp_path: Path, rec
     """Measured again by another version: what it was is wanted by whoever looks for what moved it."""
     rows = paper_tables()["3"].rows
     (row,) = [row for row in rows if row.dataset == "mnist"]
-    now = [dataclasses.replace(record, schema_version=3) for record in records if record.where.row == row.name]
+    now = [record for record in records if record.where.row == row.name]
     save_row(now, {}, tmp_path, row, rows)
     conditions = dataclasses.replace(now[0].conditions, revision="newer")
     newer = [dataclasses.replace(record, conditions=conditions) for record in now]

@@ -106,3 +106,22 @@ def test_a_plugin_may_fail_in_any_way(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(BadInput, match=r"cannot be loaded: ZeroDivisionError: in two lines$"):
         ROOTS["fails_at_import:root"]
+
+
+def test_a_plugin_may_not_leave_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaves_at_import.py").write_text("raise SystemExit(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BadInput, match=r"cannot be loaded: it left the program, by sys\.exit\(0\)$"):
+        ROOTS["leaves_at_import:root"]
+
+
+def test_a_module_that_is_absent_is_told_from_one_that_it_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imports_absent.py").write_text("import absent_part.deep\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(BadInput, match=r"no module 'absent_part': imports_absent imports it: install it$"):
+        ROOTS["imports_absent:root"]
+    for target in ("absent_whole:root", "absent_whole.part:root"):
+        with pytest.raises(BadInput, match="no module 'absent_whole': it is neither installed nor in the working dir"):
+            ROOTS[target]

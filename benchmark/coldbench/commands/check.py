@@ -12,7 +12,7 @@ from coldbench.commands.recording import check_measured, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.core.files import short_digest, write_text
-from coldbench.core.paths import home, shipped
+from coldbench.core.paths import exists, shipped, writable_home
 from coldbench.core.progress import tell
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.diffusion.catalog import load_entries
@@ -76,8 +76,7 @@ def check(
     try:
         references = {path: _load(path, request) for path in _references(folder, tables)}
         jobs = {path: _jobs(then, request) for path, then in references.items()}
-        if request.data and not any(asked.data for each in jobs.values() for _, asked, _ in each):
-            raise BadInput(f"nothing in {folder} was measured on images of --data: leave it out")
+        _check_uses(request, [asked for each in jobs.values() for _, asked, _ in each], folder)
         with claimed(_workspace(folder, tables, request), fresh=request.fresh) as claim:
             measured = {}
             for path, then in references.items():
@@ -95,10 +94,22 @@ def check(
         raise
 
 
+def _check_uses(request: Request, asked: Sequence[Request], folder: Path) -> None:
+    """Whether what the request gives in the place of the recorded is used at all.
+
+    Raises:
+        BadInput: it is not.
+    """
+    if request.data and not any(each.data for each in asked):
+        raise BadInput(f"nothing in {folder} was measured on images of --data: leave it out")
+    if request.reference_statistics and not any(each.reference_statistics for each in asked):
+        raise BadInput(f"nothing in {folder} was compared with --reference-statistics: leave it out")
+
+
 def _workspace(folder: Path, tables: Sequence[str], request: Request) -> Path:
     """Where a check keeps its states: checks that differ do not meet."""
     parts = [str(folder.resolve()), *tables, request.dtype, request.device, str(request.batch_size)]
-    return home() / "check" / short_digest("\n".join(parts))
+    return writable_home() / "check" / short_digest("\n".join(parts))
 
 
 def update(checked: Checked) -> None:
@@ -123,7 +134,7 @@ def update(checked: Checked) -> None:
         # All of the file, of which a check of some metrics read a part.
         records = [now.get(record.key, record) for record in stored.load(path)]
         stored.save(records, path)
-        if path.with_suffix(".md").exists():  # what measured them wrote both
+        if exists(path.with_suffix(".md")):  # what measured them wrote both
             write_text(path.with_suffix(".md"), render_stored(records, "markdown"))
 
 
@@ -193,6 +204,7 @@ def _job(then: list[Record], request: Request) -> Job:
         metrics=tuple(dict.fromkeys(_asked(record, "metric") for record in then)),
         features=tuple(filter(None, dict.fromkeys(_asked(record, "features") for record in then))) or ("none",),
         data=data,
+        reference_statistics=_statistics(first, request),
         transform=first.request.get("transform"),
         settings=first.request.get("settings", {}),
         seed=first.identity.seed,
@@ -221,6 +233,12 @@ def _data(first: Record, request: Request) -> str | None:
             raise BadInput(f"{first.where.row} was measured on images of {first.identity.data}: say where with --data")
         return request.data
     return None
+
+
+def _statistics(first: Record, request: Request) -> Path | None:
+    """The statistics in the place of those of the training images, where it was compared with such: as for images."""
+    again = first.request.get("reference_statistics")
+    return (request.reference_statistics or Path(str(again))) if again else None
 
 
 def _foreign_images(first: Record) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coldbench.commands.evaluate import evaluated_row, slug
 from coldbench.commands.output import save_comparison
-from coldbench.commands.plan import NO_FEATURES, available, plan
+from coldbench.commands.plan import NO_FEATURES, Plan, available, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
@@ -175,7 +175,7 @@ def _sides(
     """All rows are planned before any is measured."""
     plans = {row.name: plan(row, request, store) for row in rows.values()}
     for each in plans.values():
-        for reason in (*each.missing.values(), *_asked_and_absent(each.absent, request)):
+        for reason in (*each.missing.values(), *_asked_and_absent(each)):
             raise Missing(reason)
     command = {"command": "compare", "table": None}
     measured = {name: measure_plan(each, claim, command, name) for name, each in plans.items()}
@@ -185,9 +185,10 @@ def _sides(
     }
 
 
-def _asked_and_absent(absent: Mapping[tuple[str, str], str], request: Request) -> list[str]:
+def _asked_and_absent(prepared: Plan) -> list[str]:
     """Why metrics that were asked for by name cannot be had; a feature space is only missed if it was named."""
-    return [reason for (_, features), reason in absent.items() if request.metrics and not features]
+    spaces = ("", *(space.name for space in prepared.features))
+    return [reason for (_, name), reason in prepared.absent.items() if prepared.request.metrics and name in spaces]
 
 
 def with_differences(sides: Sequence[Side]) -> list[Record]:

@@ -83,6 +83,8 @@ def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, re
     start = entry.start.get("name", "") if entry else ""
     if start and request.data:
         raise BadInput(f"--data gives images to restore, and {restorer} generates")
+    if not start and request.reference_statistics:
+        raise BadInput(f"--reference-statistics is what generated images are compared with, and {restorer} restores")
     return Row(
         table=table or f"evaluate-{slug(restorer)}",
         caption="",

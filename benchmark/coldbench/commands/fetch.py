@@ -7,13 +7,19 @@ from functools import partial
 
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
+from coldbench.core.paths import writable_home
 from coldbench.core.registry import did_you_mean
 from coldbench.data.datasets import DATASETS, find_dataset
-from coldbench.metrics.inception import fetch_inception
-from coldbench.metrics.perceptual import fetch_lpips
+from coldbench.metrics import inception, perceptual
+from coldbench.metrics.dinov2 import DINOV2
+from coldbench.metrics.fidelity import CLIP, VGG16
+from coldbench.metrics.hub import HubWeights
 
-#: The weights of metrics and feature spaces.
-WEIGHTS: dict[str, Callable[..., str]] = {"inception": fetch_inception, "lpips": fetch_lpips}
+#: The weights of metrics and feature spaces, by their names.
+WEIGHTS: dict[str, HubWeights] = {
+    weights.name: weights
+    for weights in (inception.WEIGHTS, perceptual.WEIGHTS, VGG16, *DINOV2.values(), *CLIP.values())
+}
 
 
 def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
@@ -27,7 +33,7 @@ def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
         What to tell the user of each.
 
     Raises:
-        BadInput: an unknown name; nothing is fetched.
+        BadInput: an unknown name, or nowhere to put a data set; nothing is fetched.
         Missing: what cannot be downloaded, or a net that does not answer.
     """
     jobs = {name: _job(name, request) for name in names}
@@ -43,10 +49,11 @@ def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
 
 def _job(name: str, request: Request) -> Callable[[], str]:
     if name in WEIGHTS:
-        return partial(WEIGHTS[name], quiet=request.quiet)
+        return partial(WEIGHTS[name].fetch, quiet=request.quiet)
     if name not in DATASETS:
         raise BadInput(f"nothing called '{name}' can be fetched{did_you_mean(name, [*DATASETS, *WEIGHTS])}")
     dataset = find_dataset(name)
     if dataset.fetch is None:
         raise BadInput(f"coldbench does not know how to fetch {name}")
-    return partial(dataset.fetch, request.root, quiet=request.quiet)
+    root = writable_home() / "data" if request.data_root is None else request.data_root
+    return partial(dataset.fetch, root, quiet=request.quiet)

@@ -9,25 +9,42 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
 from coldbench.commands.listing import listed
 from coldbench.core.errors import BadInput, one_line
-from coldbench.core.paths import home
-from coldbench.core.weights import save_weights
+from coldbench.core.paths import writable_home
+from coldbench.core.weights import pack_weights
 from coldbench.diffusion.building import build_degradation, build_network
-from coldbench.diffusion.catalog import Entry, find_entry, find_recipe, register_weights, user_registry
+from coldbench.diffusion.catalog import Entry, find_entry, find_recipe, load_entries, register, user_registry
 from coldbench.diffusion.registries import DEGRADATIONS
 from coldbench.diffusion.released import check_degradation, infer_degradation, infer_network, read_released
 from coldbench.metrics.features import FEATURES
 
+#: Of a checkpoint's name, in characters: names of files are made of it.
+_LONGEST = 100
+
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import, and as what; see ``coldbench import --help``."""
+    """What to import, and as what; see ``coldbench import --help``.
+
+    Attributes:
+        path: of the file.
+        name: to register it under.
+        like: the registered model whose data set and degradation it has; that called ``name`` unless given.
+        settings: of the degradation, in the place of that model's.
+        weights_key: of the state dict in the file; see ``coldbench.diffusion.state_dicts``.
+        force: whether it may take the place of other weights of that name.
+    """
 
     path: Path
     name: str
-    like: str
+    like: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    weights_key: str | None = None
+    force: bool = False
 
 
 def import_checkpoint(request: ImportRequest) -> str:
@@ -37,35 +54,48 @@ def import_checkpoint(request: ImportRequest) -> str:
         BadInput: no released checkpoint, or one that does not fit the degradation it is said to restore.
     """
     _check_name(request.name)
-    model = find_entry(request.like)
-    released = read_released(request.path)
+    writable_home()
+    like = _like(request)
+    model, recipe = find_entry(like), find_recipe(like)
+    released = read_released(request.path, request.weights_key)
     told = infer_degradation(released, model.degradation)
     degradation = {**_without_std(model.degradation, told.settings), **told.settings, **request.settings}
     image_size = build_degradation(degradation, request.name).image_size
     network = infer_network(released.weights, image_size)
     if "channels" in degradation:
         degradation["channels"] = network["channels"]
-    recipe = find_recipe(request.like)
     notes = f"Imported from {request.path.name}; the recipe is that of {recipe.name}, the file does not contain one."
     entry = dataclasses.replace(
         recipe.with_preset("paper") if "paper" in recipe.presets else recipe,
         name=request.name,
         network=network,
         degradation=degradation,
-        weights=home() / "models" / f"{request.name}.safetensors",
         notes=" ".join(filter(None, [notes, recipe.notes])),
         presets={},
         preset="",
     )
     check_degradation(released, degradation)
-    sha256 = save_weights(_loaded(entry, released.weights), entry.weights)
-    register_weights(entry, entry.weights, sha256)
+    entry = register(entry, pack_weights(_loaded(entry, released.weights)), replacing=request.force)
     return (
-        f"{entry.weights}\nsha256 {sha256}\n{listed(network)}\n{listed(degradation)}\n"
+        f"{entry.weights}\nsha256 {entry.sha256}\n{listed(network)}\n{listed(degradation)}\n"
         + (f"read off the file's buffers: {listed(told.settings)}\n" if told.settings else "")
         + (f"assumed: {told.assumed}\n" if told.assumed and "routine" not in request.settings else "")
         + f"{entry.name} is now in {user_registry()}"
     )
+
+
+def _like(request: ImportRequest) -> str:
+    """The model that the file is like.
+
+    Raises:
+        BadInput: none is named, and none has the name that the file is to get.
+    """
+    if request.like is None and request.name not in load_entries():
+        raise BadInput(
+            f"no model is called {request.name}, so nothing says which data set and degradation the file is for: "
+            "name a model that has them with --like"
+        )
+    return request.like or request.name
 
 
 def _without_std(like: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,16 +109,26 @@ def _check_name(name: str) -> None:
     Raises:
         BadInput: it may not.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise BadInput(f"'{name}' is not a valid name for a checkpoint: use letters, digits, '.', '_' and '-'")
+    if not re.fullmatch(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{_LONGEST - 1}}}", name):
+        raise BadInput(
+            f"{name[: _LONGEST + 1]!a} is not a valid name for a checkpoint: use up to {_LONGEST} letters, "
+            "digits, '.', '_' and '-'"
+        )
     if name in DEGRADATIONS or name in FEATURES:
         raise BadInput(f"'{name}' is taken by a degradation or a feature extractor: choose another name with --as")
 
 
-def _loaded(entry: Entry, weights: Any) -> Any:
-    network = build_network(entry.network, entry.name)
+def _loaded(entry: Entry, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The entry's network with these parameters.
+
+    Raises:
+        BadInput: they do not fit it, or no image has its channels.
+    """
+    _ = entry.channels
+    with torch.device("meta"):  # what the file says of its size may be anything, and takes no memory yet
+        network = build_network(entry.network, entry.name)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         raise BadInput(f"the parameters do not fit {listed(entry.network)}: {one_line(error)[:300]}") from error
     return network

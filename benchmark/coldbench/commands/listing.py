@@ -6,12 +6,16 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from coldbench.commands.request import Request
+from coldbench.core import array_cache
 from coldbench.core.errors import BadInput, ColdbenchError, Missing
+from coldbench.core.paths import exists
+from coldbench.core.provenance import code_digest
 from coldbench.core.registry import Registry
 from coldbench.data.datasets import DATASETS, find_dataset, open_source
 from coldbench.data.transforms import TRANSFORMS
@@ -72,7 +76,7 @@ def _data_state(dataset: str, root: Path, train: bool) -> str:
 
 
 def _weights_state(entry: Entry) -> str:
-    if entry.sha256 and entry.weights.exists():
+    if entry.sha256 and exists(entry.weights):
         return ""
     return f"no weights: coldbench train {entry.name}, or coldbench import model.pt --as {entry.name}"
 
@@ -129,7 +133,11 @@ def _split_state(name: str, request: Request, *, train: bool) -> str:
 def _features(request: Request) -> str:
     import torch
 
-    return _each(FEATURES, lambda name: f"{name:<22} {absence(name, torch.device('cpu')) or 'at hand'}")
+    def say(name: str) -> str:
+        summary = (inspect.getdoc(FEATURES[name]) or "").partition("\n")[0]
+        return f"{name:<22} {absence(name, torch.device('cpu')) or 'at hand'}\n{_INDENT}{summary}".rstrip()
+
+    return _each(FEATURES, say)
 
 
 def _metrics(request: Request) -> str:
@@ -205,6 +213,36 @@ def _names(registry: Registry) -> Callable[[Request], str]:
     return lambda request: "\n".join(registry) or "none; module:attribute serves as well"
 
 
+def _cache(request: Request) -> str:
+    """One line an entry, then how much there is, of how much there may be, and where."""
+    held = array_cache.entries()
+    lines = [_entry(each) for each in held] or ["empty"]
+    entries = f"{len(held):,} {'entry' if len(held) == 1 else 'entries'}, {_mib(sum(each.size for each in held))}"
+    limit = f"at most {array_cache.limit() / (1 << 30):g} GiB: ${array_cache.LIMIT}, 0 for no cache"
+    try:
+        where = f"{array_cache.folder()}: its files may be deleted at any time"
+    except BadInput as error:
+        where = str(error)
+    return "\n".join([*lines, f"{entries}; {limit}", where])
+
+
+def _entry(cached: array_cache.Cached) -> str:
+    used = f"{_mib(cached.size)}, used {datetime.fromtimestamp(cached.used):%Y-%m-%d %H:%M}"
+    try:
+        facts = cached.facts
+        transform = {str(each): name for name, each in TRANSFORMS.items()}.get(facts["transform"], facts["transform"])
+        of = f"{facts['set']}, {transform}, {facts['image_size']} pixels, N {facts['images']:,} from {facts['first']}"
+        by = f"{facts['features']} on {facts['device']}, batches of {facts['batch_size']}"
+        stale = "" if facts["code"] == code_digest() else ", by another version of coldbench"
+        return f"{of}, {by}{stale}: {used}"
+    except (KeyError, ValueError):
+        return f"{cached.path.name}, damaged: {used}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):,.1f} MiB"
+
+
 #: What can be listed.
 KINDS: dict[str, Callable[[Request], str]] = {
     "tables": _tables,
@@ -217,4 +255,5 @@ KINDS: dict[str, Callable[[Request], str]] = {
     "networks": _settings(NETWORKS),
     "transforms": _transforms,
     "restorers": _names(RESTORERS),
+    "cache": _cache,
 }

@@ -15,21 +15,24 @@ from coldbench.commands.request import Request
 from coldbench.commands.restorers import restorer_of
 from coldbench.commands.scoring import asked_names, usable_metrics
 from coldbench.core.devices import device_name
-from coldbench.core.errors import Missing
+from coldbench.core.errors import BadInput, Missing
 from coldbench.core.provenance import code_digest, versions
 from coldbench.data.cache import ImageStore
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion.building import complete
 from coldbench.evaluation.generation import PAPER_IMAGES, Generation, check_generation, generate
-from coldbench.evaluation.loop import check_count
-from coldbench.evaluation.reference_statistics import training_features, training_start
+from coldbench.evaluation.loop import check_count, check_metrics
+from coldbench.evaluation.reference_statistics import TrainingFeatures, TrainingSet, given_statistics, training_start
 from coldbench.evaluation.restoration import Task, check, measure
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome
+from coldbench.evaluation.set_features import View
 from coldbench.metrics.features import FeatureSpace
+from coldbench.metrics.frechet import FeatureStatistics
 from coldbench.metrics.metric import Metric
 from coldbench.tables.tables import Row
 
+RESTORES = "--reference-statistics is what generated images are compared with, and this row restores"
 NO_FEATURES = "generated images can only be measured in a feature space: choose one with --features"
 
 
@@ -51,6 +54,7 @@ class Plan:
         images: N.
         protocol, transform, degradation, start, checkpoint_sha256, data, data_sha256: see ``records.record.Identity``.
         float32_only: see ``records.record.Conditions``.
+        warning: what speaks against trusting any number of features.
         device: where it runs.
     """
 
@@ -72,6 +76,7 @@ class Plan:
     data: str = ""
     data_sha256: str | None = None
     float32_only: str = ""
+    warning: str = ""
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def identity(self) -> dict[str, Any]:
@@ -159,6 +164,8 @@ def _plan(draft: Draft, **facts: Any) -> Plan:
 
 def _restoration(draft: Draft, store: ImageStore) -> Plan:
     request, protocol = draft.request, draft.protocol
+    if request.reference_statistics:
+        return _nothing(draft, RESTORES)
     try:
         source = draft.given.source or store.source(request.data or draft.row.dataset)
     except Missing as error:
@@ -227,12 +234,15 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         return _plan(draft, missing=missing)
     degradation = draft.build()
     metrics, spaces, absent = usable_metrics(draft, degradation.image_size)
+    images = PAPER_IMAGES if request.images is None else request.images
+    check_metrics(metrics, spaces, images, degradation.image_size)
     shape: dict[str, Any] = {
         "transform": draft.transform,
         "image_size": degradation.image_size,
         "channels": entry.channels,
     }
-    references, gone = _references(draft, metrics, spaces, store, shape)
+    references, gone = _references(draft, metrics, spaces, store, View(device=draft.device, **shape))
+    metrics = [metric for metric in metrics if any((space.name, metric.name) in references for space in spaces)]
     spaces = [space for space in spaces if all((space.name, metric.name) in references for metric in metrics)]
     if not spaces or not metrics:
         reason = next(iter(gone.values()), "") or (NO_FEATURES if request.features != ("auto",) else "")
@@ -249,7 +259,7 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         features=spaces,
         references={key: each.seen for key, each in references.items()},
         methods=draft.methods,
-        images=PAPER_IMAGES if request.images is None else request.images,
+        images=images,
         channels=entry.channels,
         seed=request.seed,
         batch_size=request.batch_size,
@@ -264,34 +274,67 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         networked=draft.methods,
         features=spaces,
         measure=partial(generate, task),
-        images=task.images,
+        images=images,
         start=start,
         checkpoint_sha256=sha256,
         data=training.name,
         data_sha256=training.digest,
         degradation=degradation.settings,
         float32_only=degradation.float32_only,
+        warning=_unknown_images(request),
     )
 
 
 def _references(
-    draft: Draft,
-    metrics: Sequence[Metric],
-    spaces: Sequence[FeatureSpace],
-    store: ImageStore,
-    shape: Mapping[str, Any],
-) -> tuple[dict[tuple[str, str], Any], dict[tuple[str, str], str]]:
+    draft: Draft, metrics: Sequence[Metric], spaces: Sequence[FeatureSpace], store: ImageStore, view: View
+) -> tuple[dict[tuple[str, str], TrainingFeatures], dict[tuple[str, str], str]]:
     """What generated images are compared with, by feature space and metric; and why that is absent for some."""
-    found: dict[tuple[str, str], Any] = {}
+    if draft.request.reference_statistics:
+        return _given_references(draft.request, metrics, spaces, view)
+    found: dict[tuple[str, str], TrainingFeatures] = {}
     gone: dict[tuple[str, str], str] = {}
     for space in spaces:
+        training = TrainingSet(draft.dataset, space, store, view)
         for metric in metrics:
             try:
-                taken = training_features(draft.dataset, space, metric, store, device=draft.device, **shape)
+                found[space.name, metric.name] = training.seen_by(metric)
             except Missing as error:
                 if draft.request.features != ("auto",):
                     raise
                 gone[metric.name, space.name] = str(error)
-            else:
-                found[space.name, metric.name] = taken
     return found, gone
+
+
+def _given_references(
+    request: Request, metrics: Sequence[Metric], spaces: Sequence[FeatureSpace], view: View
+) -> tuple[dict[tuple[str, str], TrainingFeatures], dict[tuple[str, str], str]]:
+    """``_references`` out of a file of statistics, which are those of one feature space.
+
+    Raises:
+        BadInput: several feature spaces, or a file that does not fit.
+    """
+    path = request.reference_statistics
+    if path is None or not spaces:
+        return {}, {}
+    if len(spaces) > 1:
+        names = ", ".join(space.name for space in spaces)
+        raise BadInput(f"--reference-statistics are those of one feature space: choose one of {names} with --features")
+    name, given = spaces[0].name, given_statistics(path, spaces[0], view)
+    found = {(name, metric.name): given for metric in metrics if metric.accumulator is FeatureStatistics}
+    gone = {
+        (metric.name, name): f"{metric.name} needs the features of every image, and {path} holds their mean and "
+        "covariance alone"
+        for metric in metrics
+        if (name, metric.name) not in found
+    }
+    return found, gone
+
+
+def _unknown_images(request: Request) -> str:
+    """What speaks against statistics from a file, where these are the reference."""
+    if request.reference_statistics is None:
+        return ""
+    return (
+        f"{request.reference_statistics.name} does not say of how many images its statistics are, nor in which feature "
+        "space: compare the distance only with others against the same file"
+    )

@@ -86,6 +86,7 @@ def request_of(plan: Plan, command: Mapping[str, Any]) -> dict[str, Any]:
         "row_transform": row.transform,
         "channels": request.channels or row.channels,
         "data": request.data,
+        "reference_statistics": None if request.reference_statistics is None else str(request.reference_statistics),
         "transform": request.transform,
         "settings": dict(request.settings),
     }
@@ -148,7 +149,7 @@ def _record(
         value=estimate.value if estimate else None,
         interval=estimate.interval() if estimate else None,
         deviation=outcome.deviations[key] if outcome and estimate else None,
-        warning=outcome.warnings.get(key, "") if outcome and estimate else "",
+        warning=_warning(plan, key, outcome) if outcome and estimate else "",
         identity=_identity(plan, method, features, measured=outcome is not None),
         conditions=_conditions(plan),
         cost=_cost(plan, outcome),
@@ -159,6 +160,11 @@ def _record(
             "features": plan.asked.get(features, features),
         },
     )
+
+
+def _warning(plan: Plan, key: Key, outcome: Outcome) -> str:
+    """What speaks against trusting a number: of the metric, and of what it is compared with."""
+    return "; ".join(filter(None, (outcome.warnings.get(key, ""), plan.warning if key[2] else "")))
 
 
 def _where(plan: Plan, method: str) -> Where:

@@ -33,6 +33,8 @@ class Request:
         features: feature spaces; ``auto`` alone takes that of the FID and the data set's own, where available, and
             ``none`` alone takes none.
         data: images to restore instead of the row's.
+        reference_statistics: a file of mean and covariance that generated images are compared with instead of the
+            training images; see ``coldbench.metrics.statistics_file``.
         transform: of the images; it overrides the row's.
         settings: of the degradation; they override the row's.
         channels: C of the images, 1 or 3; the network's own, or the images', unless given.
@@ -53,6 +55,7 @@ class Request:
     metrics: tuple[str, ...] = ()
     features: tuple[str, ...] = ("auto",)
     data: str | None = None
+    reference_statistics: Path | None = None
     transform: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     channels: int | None = None
@@ -76,6 +79,8 @@ class Request:
             value = getattr(self, name)
             if type(value) is not int and not (value is None and name not in ("seed", "batch_size")):
                 raise BadInput(f"{name} must be a whole number, not {value!r}")
+        if not isinstance(self.reference_statistics, Path | None):
+            raise BadInput(f"reference_statistics must be the path of a file, not {self.reference_statistics!r}")
         if not isinstance(self.settings, Mapping):
             raise BadInput(f"settings must be names with values, not {self.settings!r}")
         if self.channels not in (None, 1, 3):
@@ -97,7 +102,7 @@ class Request:
 
     @classmethod
     def of(cls, **options: Any) -> Request:
-        """A request from options by name; lists will do for tuples.
+        """A request from options by name; lists will do for tuples, and text for the path of a file.
 
         Raises:
             BadInput: an unknown option, or a value that it does not take.
@@ -109,6 +114,8 @@ class Request:
         for name in ("methods", "metrics", "features"):
             if name in options:
                 options[name] = _names(options[name])
+        if isinstance(options.get("reference_statistics"), str):
+            options["reference_statistics"] = Path(options["reference_statistics"])
         return cls(**options)
 
 

@@ -50,15 +50,19 @@ def requested_rows(table: str, rows: Sequence[str], request: Request) -> list[Ro
     """The rows that a request names.
 
     Raises:
-        BadInput: unknown names, or ``--data`` for rows that do not take it.
+        BadInput: unknown names, or ``--data`` or ``--reference-statistics`` for rows that do not take it.
     """
     selected = select_rows(table, rows, request.methods)
     entries = load_entries()
-    restoring = [row for row in selected if not (row.checkpoint in entries and entries[row.checkpoint].start)]
-    if request.data and not restoring:
+    generating = [row for row in selected if row.checkpoint in entries and entries[row.checkpoint].start]
+    if request.data and len(generating) == len(selected):
         raise BadInput("--data gives images to restore, but these rows generate")
     if request.data and len({row.dataset for row in selected}) != 1:
         raise BadInput("--data replaces the images of one row: say which, e.g. --rows mnist")
+    if request.reference_statistics and not generating:
+        raise BadInput("--reference-statistics is what generated images are compared with, and these rows restore")
+    if request.reference_statistics and len({row.dataset for row in generating}) != 1:
+        raise BadInput("--reference-statistics are those of one data set: say which, e.g. --rows mnist")
     return selected
 
 

@@ -17,7 +17,7 @@ from coldbench.commands.request import DEFAULTS
 from coldbench.core.devices import choose_device, device_name
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
-from coldbench.core.paths import data_folder
+from coldbench.core.paths import data_folder, writable_home
 from coldbench.core.progress import progress_bar, tell
 from coldbench.core.randomness import training_seed
 from coldbench.core.weights import save_weights
@@ -26,7 +26,7 @@ from coldbench.data.decoding import Pixels
 from coldbench.data.sources import joined
 from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.building import build_degradation
-from coldbench.diffusion.catalog import Entry, find_recipe, register_weights, user_registry
+from coldbench.diffusion.catalog import Entry, find_recipe, register, user_registry
 from coldbench.diffusion.checkpoints import Restorer
 from coldbench.diffusion.generators import fit_channel_means
 from coldbench.diffusion.sampling import improved_step, sample
@@ -87,6 +87,7 @@ def train_checkpoint(request: TrainRequest) -> str:
     """
     if request.name == digits.NAME:
         return _train_classifier(request)
+    writable_home()  # where the weights are registered at the end of what may take days
     entry = find_recipe(request.name, request.preset)
     entry = replace(entry, training=entry.training | dict(request.settings))
     start = read_start(request.start) if request.start else None
@@ -99,7 +100,7 @@ def train_checkpoint(request: TrainRequest) -> str:
     write_text(folder / "model-card.md", _card_of(entry, stages, sha256, half=request.half))
     if any(each.curve for each in stages):
         write_text(folder / "loss.svg", curve_picture(stages))
-    register_weights(entry, weights, sha256)
+    register(entry, weights.read_bytes())
     return f"{weights}\nsha256 {sha256}\n{entry.name} now means these weights, by {user_registry()}"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coldbench.core.errors import BadInput
+from coldbench.core.progress import tell
 
 #: How the names of unfinished files begin.
 TEMPORARY = ".coldbench-"
@@ -41,6 +44,47 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; see ``write_atomically``."""
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+@contextmanager
+def locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Have to oneself what a lock file stands for; whoever comes later waits.
+
+    Whatever ends the process, the system frees the lock; the file is removed by whoever had it and ended well.
+
+    Args:
+        path: of the lock file; its folder is made if need be.
+        waiting: told on stderr before a wait.
+
+    Raises:
+        BadInput: the file cannot be written, or not be locked.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(path, waiting)
+    except OSError as error:
+        raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is still ours
+        os.close(descriptor)
+
+
+def _lock(path: Path, waiting: str) -> int:
+    """A descriptor that holds the lock until it is closed."""
+    while True:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                tell(waiting)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):  # whoever had it before us has just removed it: that lock is nobody's
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        os.close(descriptor)
 
 
 def sha256_of(path: Path) -> str:

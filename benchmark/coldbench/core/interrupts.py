@@ -35,7 +35,8 @@ def interrupts_deferred(step: str) -> Iterator[Callable[[], bool]]:
         if came and number == signal.SIGINT:
             raise KeyboardInterrupt
         if not came:
-            tell(f"\nstopping after this {step}; Ctrl-C again stops at once")
+            tell("")  # a progress bar may stand in the line
+            tell(f"stopping after this {step}; Ctrl-C again stops at once")
         came.append(number)
 
     heeded = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not signal.SIG_IGN]

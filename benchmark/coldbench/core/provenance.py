@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
+import re
 import subprocess
 from functools import cache
 
 from coldbench import __version__
 from coldbench.core.files import sha256_of
 from coldbench.core.paths import PACKAGE
+from coldbench.core.progress import tell
 
 #: Stands for the hash of weights that nobody trained.
 RANDOM_WEIGHTS = "random"
@@ -45,9 +48,16 @@ def revision() -> str:
 
 
 def _git(*arguments: str) -> str:
-    """What git says in the package's folder; empty where it fails, or is absent."""
+    """What git says in the package's folder; empty where it fails, or is absent. That it refuses is told."""
+    command, plain = ["git", "-C", str(PACKAGE), *arguments], {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=plain)
     except OSError:
         return ""
+    refused = re.search(r"dubious ownership in repository at '(.+)'", done.stderr)
+    if refused:
+        tell(
+            f"warning: records name no revision, since somebody else owns {refused[1]}: "
+            f"git config --global --add safe.directory '{refused[1]}'"
+        )
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from coldbench.core.errors import BadInput, one_line
+from coldbench.core.errors import BadInput, cause
 
 
 class Registry:
@@ -79,8 +79,19 @@ def _imported(target: str, what: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
-        raise BadInput(f"{what} cannot be loaded: {type(error).__name__}: {one_line(error)}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise BadInput(f"{what} cannot be loaded: {_why(error, module)}") from error
+
+
+def _why(error: BaseException, module: str) -> str:
+    """Why a module cannot be imported; of one that is absent, whether it is this one or one that it imports."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return cause(error)
+    absent = error.name == module or module.startswith(f"{error.name}.")
+    hint = "it is neither installed nor in the working directory" if absent else f"{module} imports it: install it"
+    return f"{type(error).__name__}: no module '{error.name}': {hint}"
 
 
 def module_hint(name: str) -> str:

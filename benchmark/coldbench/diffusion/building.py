@@ -89,9 +89,10 @@ def _check(build: Any, arguments: Mapping[str, Any], what: str) -> None:
         if key not in parameters:
             raise BadInput(f"the {what} has no setting '{key}'{did_you_mean(key, parameters)}")
         _check_value(parameters[key].annotation, value, f"the setting '{key}' of the {what}")
-    steps = arguments.get("timesteps")
-    if isinstance(steps, int) and steps < 1:
-        raise BadInput(f"the {what} needs timesteps of at least 1, not {steps}")
+    for key in ("timesteps", "image_size"):
+        number = arguments.get(key)
+        if isinstance(number, int) and number < 1:
+            raise BadInput(f"the {what} needs {key} of at least 1, not {number}")
     required = [key for key, each in parameters.items() if each.default is each.empty and key not in arguments]
     if required:
         raise BadInput(f"the {what} needs {', '.join(required)}")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from coldbench.core.errors import BadInput
-from coldbench.core.files import write_text
-from coldbench.core.paths import home, shipped
+from coldbench.core.files import locked, write_atomically, write_text
+from coldbench.core.paths import at_home, exists, home, shipped, writable_home
 from coldbench.core.registry import did_you_mean
+
+#: The user's registry, below the user's folder; weights lie beside it.
+_REGISTRY = ("models", "registry.toml")
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ def load_entries() -> dict[str, Entry]:
 
 def _written_entries() -> dict[str, Entry]:
     """As they stand in the registries: the recipe, even where the weights were made by a preset of it."""
-    paths = [shipped("models", "registry.toml"), *filter(Path.exists, [user_registry()])]
+    own = at_home(*_REGISTRY)
+    paths = [shipped("models", "registry.toml"), *([own] if own else [])]
     return {name: _entry(name, spec, path) for path in paths for name, spec in read_registry(path).items()}
 
 
@@ -115,7 +122,7 @@ def find_entry(name: str) -> Entry:
     """
     entries = load_entries()
     if name not in entries:
-        raise BadInput(f"unknown model '{name}'{did_you_mean(name, entries)}")
+        raise BadInput(f"unknown model {name!r}{did_you_mean(name, entries)}")
     return entries[name]
 
 
@@ -133,8 +140,12 @@ def intended_entry(name: str) -> Entry:
 
 
 def user_registry() -> Path:
-    """The registry of the models that the user trained."""
-    return home() / "models" / "registry.toml"
+    """The registry of the models that the user trained or imported.
+
+    Raises:
+        BadInput: the user's folder cannot be used.
+    """
+    return home().joinpath(*_REGISTRY)
 
 
 def read_registry(path: Path) -> dict[str, dict[str, Any]]:
@@ -145,13 +156,51 @@ def read_registry(path: Path) -> dict[str, dict[str, Any]]:
         raise BadInput(f"registry {path} cannot be read: {error}") from error
 
 
-def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
-    """Write ``entry`` with its new weights into the user's registry, replacing an earlier one of that name.
+def register(entry: Entry, content: bytes, *, replacing: bool = True) -> Entry:
+    """Put weights into the user's folder and ``entry`` into the user's registry; commands that do so take turns.
+
+    Weights get a file named after their hash, and the registry, written whole, turns from the old file to the new:
+    whatever stops this, one of the two models is there, whole. An earlier file of the model is then removed.
+
+    Args:
+        entry: what the weights are of; its own ``weights`` and ``sha256`` are not regarded.
+        content: of the .safetensors file.
+        replacing: whether they may take the place of other weights of that name, shipped ones included.
+
+    Returns:
+        The entry as it stands in the registry.
+
+    Raises:
+        BadInput: the registry cannot be read or written, or there are other weights and ``replacing`` is not asked for.
+    """
+    sha256 = hashlib.sha256(content).hexdigest()
+    folder = writable_home() / _REGISTRY[0]
+    entry = replace(entry, weights=folder / f"{entry.name}-{sha256[:12]}.safetensors", sha256=sha256)
+    with locked(folder / "registry.lock"):
+        spec, known = _spec(entry, folder), load_entries().get(entry.name)
+        if not replacing and known and known.sha256 and _spec(known, folder) != spec:
+            raise BadInput(
+                f"there are weights of {entry.name} already, {known.weights}: take another name, or replace them "
+                "with --force"
+            )
+        write_atomically(entry.weights, lambda temporary: temporary.write_bytes(content))
+        specs = {**_user_specs(), entry.name: spec}
+        tables = [f"[{_toml_value(name)}]\n{_toml_table(each)}" for name, each in sorted(specs.items())]
+        write_text(folder / _REGISTRY[1], "\n".join(tables))
+        _remove_earlier(entry.name, folder, specs)
+    return entry
+
+
+def _user_specs() -> dict[str, dict[str, Any]]:
+    path = user_registry()
+    return read_registry(path) if exists(path) else {}
+
+
+def _spec(entry: Entry, folder: Path) -> dict[str, Any]:
+    """An entry as the registry in ``folder`` holds it: weights that lie there go with it when the folder is moved.
 
     Of an entry trained by a preset, the recipe itself is written, and the preset's name: both can be trained again.
     """
-    path = user_registry()
-    specs = read_registry(path) if path.exists() else {}
     recipe = find_recipe(entry.name) if entry.preset else entry
     optional = {
         "start": entry.start,
@@ -160,16 +209,26 @@ def register_weights(entry: Entry, weights: Path, sha256: str) -> None:
         "preset": entry.preset,
         "notes": entry.notes,
     }
-    specs[entry.name] = {
+    beside = entry.weights.is_relative_to(folder)
+    return {
         "dataset": entry.dataset,
-        "weights": str(weights.resolve()),
-        "sha256": sha256,
+        "weights": str(entry.weights.relative_to(folder) if beside else entry.weights.resolve()),
+        "sha256": entry.sha256,
         "network": recipe.network,
         "degradation": recipe.degradation,
         "training": recipe.training,
         **{key: value for key, value in optional.items() if value},
     }
-    write_text(path, "\n".join(f"[{_toml_value(name)}]\n{_toml_table(spec)}" for name, spec in sorted(specs.items())))
+
+
+def _remove_earlier(name: str, folder: Path, specs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Remove weights that were registered under ``name`` before, or left by a command that was stopped."""
+    pattern = re.compile(rf"{re.escape(name)}(-[0-9a-f]{{12}})?\.safetensors")
+    used = {folder / spec.get("weights", f"{each}.safetensors") for each, spec in specs.items()}
+    with suppress(OSError):
+        for path in folder.iterdir():
+            if pattern.fullmatch(path.name) and path not in used:
+                path.unlink()
 
 
 #: The keys of an entry: their type, and whether an entry may do without.
@@ -198,7 +257,7 @@ def _entry(name: str, spec: Any, path: Path) -> Entry:
         network=spec["network"],
         degradation=spec["degradation"],
         training=spec["training"],
-        weights=path.parent / spec.get("weights", f"{name}.safetensors"),
+        weights=_weights(path.parent, Path(spec.get("weights", f"{name}.safetensors"))),
         sha256=spec.get("sha256"),
         notes=spec.get("notes", ""),
         start=spec.get("start", {}),
@@ -206,6 +265,17 @@ def _entry(name: str, spec: Any, path: Path) -> Entry:
         presets=spec.get("presets", {}),
         preset=spec.get("preset", ""),
     )
+
+
+def _weights(folder: Path, weights: Path) -> Path:
+    """Where the weights of an entry are: beside the registry, if they are not where an earlier version put them."""
+    if not weights.is_absolute():
+        return folder / weights
+    with suppress(BadInput):  # a place that nobody can look into is told where the weights are needed
+        if exists(weights):
+            return weights
+    beside = folder / weights.name
+    return beside if exists(beside) else weights
 
 
 def _check_entry(name: str, spec: Any, path: Path) -> None:

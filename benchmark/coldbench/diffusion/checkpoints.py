@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from coldbench.core.errors import Missing
+from coldbench.core.paths import exists
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.core.weights import load_weights
 from coldbench.diffusion.building import build_network
@@ -19,7 +20,7 @@ def load_network(entry: Entry) -> nn.Module:
         Missing: the entry has no weights, or their file is gone.
         BadInput: the file is not the one the registry names, or does not fit the network.
     """
-    if entry.sha256 is None or not entry.weights.exists():
+    if entry.sha256 is None or not exists(entry.weights):
         raise Missing(f"no weights for {entry.name}: coldbench train {entry.name}")
     network = build_network(entry.network, entry.name)
     load_weights(network, entry.weights, entry.sha256)
@@ -40,7 +41,7 @@ def load_restorer(entry: Entry, device: torch.device, dtype: str = "float32", *,
         Missing, BadInput: see ``load_network``.
     """
     arithmetic: torch.dtype = getattr(torch, dtype)
-    if random and (entry.sha256 is None or not entry.weights.exists()):
+    if random and (entry.sha256 is None or not exists(entry.weights)):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return Restorer(build_network(entry.network, entry.name), device, arithmetic, sha256=RANDOM_WEIGHTS)

@@ -18,10 +18,13 @@ from torch import Tensor
 from coldbench.core.errors import BadInput
 from coldbench.diffusion.degradations.blur import ROUTINES, gaussian_kernel, takes_std
 from coldbench.diffusion.degradations.noise import cosine_schedule
+from coldbench.diffusion.state_dicts import read_state_dict
 
 #: What wraps the network in the released files.
 _WRAPPERS = ("denoise_fn.", "defade_fn.")
-_KERNEL = re.compile(r"gaussian_kernels\.(\d+)\.weight")
+#: A layer that one of the paper's networks has, and no other: the ConvNeXt U-Net's last, the DDPM U-Net's first.
+_LAST, _FIRST = "final_conv.1.weight", "conv_in.weight"
+_KERNEL = re.compile(r"gaussian_kernels\.(\d{1,6})\.weight")
 #: How far a stored buffer may be from ours: the average over a training run rounds it.
 _TOLERANCE = 1e-5
 
@@ -34,29 +37,35 @@ class Released:
         weights: the averaged network, under its own parameter names.
         kernels: of a blur, (T, k, k); None for other degradations.
         alphas_cumprod: of a noise schedule, (T,); None for other degradations.
+        bare: whether the file holds a network alone, and so tells nothing of any degradation.
     """
 
     weights: Mapping[str, Tensor]
     kernels: Tensor | None
     alphas_cumprod: Tensor | None
+    bare: bool = False
 
 
-def read_released(path: Path) -> Released:
-    """Read a released ``model.pt`` without running any code that may be in it.
+def read_released(path: Path, key: str | None = None) -> Released:
+    """Read a released ``model.pt``, or a state dict of such a network, without running any code that may be in it.
+
+    Args:
+        path: of the file.
+        key: of the state dict in the file; see ``coldbench.diffusion.state_dicts``.
 
     Raises:
         BadInput: no such file, damaged, or no released checkpoint.
     """
-    tensors = _read_ema(path)
-    weights = {
-        name.removeprefix(wrapper): tensor
-        for name, tensor in tensors.items()
-        for wrapper in _WRAPPERS
-        if name.startswith(wrapper)
-    }
-    if not weights:
-        raise BadInput(f"{path} holds no network under {' or '.join(_WRAPPERS)}")
-    rest = {name: tensor for name, tensor in tensors.items() if not name.startswith(_WRAPPERS)}
+    rest = read_state_dict(path, key)
+    wrappers = [wrapper for wrapper in _WRAPPERS if any(name.startswith(wrapper) for name in rest)]
+    if len(wrappers) > 1:
+        raise BadInput(f"{path} holds two networks, under {' and '.join(_WRAPPERS)}")
+    if not wrappers:
+        if not is_network(rest):
+            raise BadInput(f"{path} holds no network of the paper's, alone or under {' or '.join(_WRAPPERS)}")
+        return Released(rest, None, None, bare=True)
+    names = [name for name in rest if name.startswith(wrappers[0])]
+    weights = {name.removeprefix(wrappers[0]): rest.pop(name) for name in names}
     kernels = _take_kernels(rest)
     schedule = _take_schedule(rest)
     if rest:
@@ -64,34 +73,25 @@ def read_released(path: Path) -> Released:
     return Released(weights, kernels, schedule)
 
 
-def _read_ema(path: Path) -> dict[str, Tensor]:
-    """The averaged parameters and the buffers, as float32, without DataParallel's prefixes."""
-    try:
-        state = torch.load(path, weights_only=True, map_location="cpu")["ema"]
-        tensors = {_without_module(name): tensor.float() for name, tensor in state.items()}
-    except OSError as error:
-        raise BadInput(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # damaged archives and foreign pickles fail in many ways
-        raise BadInput(f"{path} is no released checkpoint: it lacks a readable 'ema' state dict") from error
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise BadInput(f"{path} is damaged: {name} is not finite")
-    return tensors
-
-
 def _take_kernels(rest: dict[str, Tensor]) -> Tensor | None:
     """The blur kernels out of the buffers, (T, k, k): (C, 1, k, k) each, the same for every channel."""
     found = {int(match[1]): rest.pop(name) for name in list(rest) if (match := _KERNEL.fullmatch(name))}
     if not found:
         return None
-    shapes = {kernel.shape for kernel in found.values()}
-    shape = next(iter(shapes))
-    if set(found) != set(range(len(found))) or len(shapes) > 1 or len(shape) != 4 or shape[2] != shape[3]:
-        raise BadInput("the file's blur kernels are not (C, 1, k, k) each, of one size and numbered from 0 on")
+    shapes = {tuple(kernel.shape) for kernel in found.values()}
+    if set(found) != set(range(len(found))) or len(shapes) > 1 or not _is_kernel(*shapes):
+        raise BadInput(
+            "the file's blur kernels are not (C, 1, k, k) each, k odd from 3, of one size, numbered from 0 on"
+        )
     stacked = torch.stack([found[i] for i in range(len(found))])
     if (stacked - stacked[:, :1]).abs().max() > _TOLERANCE:
         raise BadInput("the file's blur kernels differ from channel to channel")
     return stacked[:, 0, 0]
+
+
+def _is_kernel(shape: tuple[int, ...]) -> bool:
+    """Whether it is (C, 1, k, k), with k odd and large enough to blur."""
+    return len(shape) == 4 and shape[0] > 0 and shape[1] == 1 and shape[2] == shape[3] >= 3 and shape[2] % 2 == 1
 
 
 def _take_schedule(rest: dict[str, Tensor]) -> Tensor | None:
@@ -99,6 +99,8 @@ def _take_schedule(rest: dict[str, Tensor]) -> Tensor | None:
     schedule = rest.pop("alphas_cumprod", None)
     if schedule is None:
         return None
+    if schedule.ndim != 1 or not len(schedule):
+        raise BadInput(f"the file's alphas_cumprod is {tuple(schedule.shape)}, no noise schedule of shape (T,)")
     for name, expected in (
         ("sqrt_alphas_cumprod", schedule.sqrt()),
         ("sqrt_one_minus_alphas_cumprod", (1 - schedule).sqrt()),
@@ -109,9 +111,9 @@ def _take_schedule(rest: dict[str, Tensor]) -> Tensor | None:
     return schedule
 
 
-def _without_module(name: str) -> str:
-    """Names as they are without DataParallel, wherever it was put."""
-    return ".".join(part for part in name.split(".") if part != "module")
+def is_network(weights: Mapping[str, Tensor]) -> bool:
+    """Whether these are the parameters of one of the paper's networks, by the names of its last or first layer."""
+    return _LAST in weights or _FIRST in weights
 
 
 def infer_network(weights: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:
@@ -121,11 +123,11 @@ def infer_network(weights: Mapping[str, Tensor], image_size: int) -> dict[str, A
         BadInput: neither of the paper's networks.
     """
     try:
-        if "final_conv.1.weight" in weights:
+        if _LAST in weights:
             return _convnext_unet(weights)
-        if "conv_in.weight" in weights:
+        if _FIRST in weights:
             return _ddpm_unet(weights, image_size)
-    except (KeyError, TypeError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ZeroDivisionError, IndexError) as error:
         raise BadInput(f"the parameters are incomplete: {error}") from error
     raise BadInput("the parameters are those of neither of the paper's networks")
 
@@ -137,12 +139,12 @@ def _convnext_unet(weights: Mapping[str, Tensor]) -> dict[str, Any]:
         "name": "convnext-unet",
         "dim": dim,
         "dim_mults": [width // dim for width in widths],
-        "channels": len(weights["final_conv.1.weight"]),
+        "channels": len(weights[_LAST]),
     }
 
 
 def _ddpm_unet(weights: Mapping[str, Tensor], image_size: int) -> dict[str, Any]:
-    dim = len(weights["conv_in.weight"])
+    dim = len(weights[_FIRST])
     levels = range(_count(weights, "down"))
     return {
         "name": "ddpm-unet",
@@ -184,6 +186,8 @@ def infer_degradation(released: Released, like: Mapping[str, Any]) -> Told:
         released: the file.
         like: the degradation of a similar model, with its ``name``.
     """
+    if released.bare:
+        return Told({}, "the degradation, since a network alone does not tell it")
     if released.alphas_cumprod is not None and like.get("name") == "noise":
         return Told({"timesteps": len(released.alphas_cumprod)})
     if released.kernels is None or like.get("name") != "blur":
@@ -236,7 +240,7 @@ def check_degradation(released: Released, degradation: Mapping[str, Any]) -> Non
     name, timesteps = degradation.get("name"), degradation.get("timesteps")
     if released.kernels is not None:
         _check_blur(released.kernels, degradation)
-    elif name == "blur":
+    elif name == "blur" and not released.bare:
         raise BadInput("the file has no blur kernels, so it was not trained to deblur")
     if released.alphas_cumprod is not None:
         if name != "noise":

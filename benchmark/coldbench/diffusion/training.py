@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from coldbench.core.errors import BadInput
 from coldbench.core.interrupts import interrupts_deferred
+from coldbench.core.paths import exists
 from coldbench.core.randomness import image_rng, normal_images, training_seed
 from coldbench.core.weights import fill, write_state
 from coldbench.data.decoding import Pixels
@@ -314,7 +315,7 @@ class Run:
 
     def load(self, path: Path) -> None:
         """Take up the state at ``path``, if there is one."""
-        if not path.exists():
+        if not exists(path):
             return
         try:
             state = torch.load(path, weights_only=True, map_location=self.device)

@@ -56,8 +56,10 @@ def blur(
         raise BadInput(f"the blur routine {routine} {'needs a' if std is None else 'takes no'} setting std")
     if routine.startswith("constant") and not (std or 0.0) > 0:
         raise BadInput(f"the blur routine {routine} needs a std above 0, not {std}")
-    if kernel_size % 2 == 0 or kernel_size // 2 >= image_size:
-        raise BadInput(f"blur kernel size {kernel_size} must be odd and reach less than {image_size} pixels")
+    if kernel_size % 2 == 0 or not 0 < kernel_size // 2 < image_size:
+        raise BadInput(
+            f"blur kernel size {kernel_size} must be odd, at least 3, and reach less than {image_size} pixels"
+        )
     schedule, padding = ROUTINES[routine]
     steps = [
         convolution_matrix(gaussian_kernel(kernel_size, schedule(i, std or 0.0)), image_size, padding)

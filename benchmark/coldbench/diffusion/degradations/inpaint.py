@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coldbench.core.errors import BadInput
 from coldbench.core.randomness import image_rng
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
 
@@ -20,11 +21,14 @@ class Inpainting(Degradation):
     Args:
         image_size: S, in pixels.
         timesteps: T.
-        kernel_std: growth of sigma a step, in pixels: sigma_i = kernel_std * (i + initial_mask).
-        initial_mask: the steps that the hole is ahead of sigma = 0; see ``kernel_std``.
+        kernel_std: growth of sigma a step, in pixels, above 0: sigma_i = kernel_std * (i + initial_mask).
+        initial_mask: the steps that the hole is ahead of sigma = 0, at least 1; see ``kernel_std``.
         centred: the hole at the image's centre (CelebA), or anywhere, drawn for each image (MNIST, CIFAR-10).
         discrete: the degraded image passes through 8 bits before the network sees it.
         centre_outside: random holes may also be centred one pixel outside the image, as in the released code.
+
+    Raises:
+        BadInput: a hole without a width.
     """
 
     masks: Tensor
@@ -42,6 +46,10 @@ class Inpainting(Degradation):
         centre_outside: bool = False,
     ) -> None:
         super().__init__(timesteps=timesteps, image_size=image_size)
+        if not kernel_std > 0:
+            raise BadInput(f"inpainting needs a kernel_std above 0, not {kernel_std}")
+        if initial_mask < 1:
+            raise BadInput(f"inpainting needs an initial_mask of at least 1, not {initial_mask}")
         self.centred = centred
         self.discrete = discrete
         self.offsets = image_size + int(centre_outside)

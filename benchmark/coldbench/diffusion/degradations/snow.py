@@ -62,7 +62,7 @@ class Snow(Degradation):
             the 16 images of a batch.
 
     Raises:
-        BadInput: unknown level.
+        BadInput: unknown level, or fields that no image has.
     """
 
     thresholds: Tensor
@@ -81,6 +81,8 @@ class Snow(Degradation):
         super().__init__(timesteps=timesteps, image_size=image_size)
         if level not in LEVELS:
             raise BadInput(f"unknown snow level {level}; known: {', '.join(map(str, LEVELS))}")
+        if images_per_field < 1:
+            raise BadInput(f"snow needs images_per_field of at least 1, not {images_per_field}")
         self.level = LEVELS[level]
         self.fix_brightness = fix_brightness
         self.images_per_field = images_per_field
