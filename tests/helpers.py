@@ -7,7 +7,7 @@ import dataclasses
 import io
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from coldbench.cli import entry_point
+from coldbench.core.files import sha256_of
 from coldbench.data.datasets import open_mnist
 from coldbench.data.decoding import decode
 from coldbench.data.sources import ImageSource
@@ -26,6 +27,7 @@ from coldbench.diffusion.checkpoints import Restorer, load_network
 from coldbench.evaluation.protocols import Protocol
 from coldbench.evaluation.restoration import Task
 from coldbench.metrics.digits import mnist_cnn
+from coldbench.metrics.hub import HubWeights
 from coldbench.metrics.metric import find_metrics
 from coldbench.records.record import Record
 
@@ -115,3 +117,21 @@ def edited(record: Record, **values: Any) -> Record:
         for name, value in values.items()
     }
     return dataclasses.replace(record, **parts)
+
+
+def written(weights: HubWeights, write: Callable[[Path], object]) -> HubWeights:
+    """Weights of our own where the true ones belong, which cannot ship; what is pinned is the hash of this file."""
+    weights.path.parent.mkdir(parents=True, exist_ok=True)
+    write(weights.path)
+    return dataclasses.replace(weights, sha256=sha256_of(weights.path))
+
+
+def run_apart(function: Callable[..., object], *arguments: str) -> None:
+    """Call a function of a module in a process of its own, with one thread, so that it may fork; it must not fail."""
+    script = (
+        "import sys, torch, importlib; torch.set_num_threads(1)\n"
+        "getattr(importlib.import_module(sys.argv[1]), sys.argv[2])(*sys.argv[3:])"
+    )
+    command = [sys.executable, "-c", script, function.__module__, function.__name__, *arguments]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -250,6 +250,8 @@ def test_what_is_no_restorer_is_named() -> None:
         public.evaluate(lambda x, s: x)
     with pytest.raises(BadInput, match="unknown option 'chanels'; did you mean channels"):
         public.evaluate("mnist-superres", chanels=1)
+    with pytest.raises(BadInput, match="data is empty"):
+        public.evaluate("mnist-superres", data="")
     images = public.array_source("grey", np.full((4, 32, 32, 3), 128, np.uint8))
     degradation = public.build_degradation("cifar10-superres")
     with pytest.raises(

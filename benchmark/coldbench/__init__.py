@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         load_model,
         open_images,
         run_table,
+        save_statistics,
     )
     from coldbench.data.datasets import Dataset
     from coldbench.data.sources import ImageSource, array_source
@@ -39,6 +40,7 @@ _PUBLIC = {
     "load_model": "coldbench.api:load_model",
     "open_images": "coldbench.api:open_images",
     "run_table": "coldbench.api:run_table",
+    "save_statistics": "coldbench.api:save_statistics",
     "sample": "coldbench.diffusion.sampling:sample",
     "load_records": "coldbench.records.record:load",
     "Dataset": "coldbench.data.datasets:Dataset",
@@ -73,6 +75,7 @@ __all__ = [
     "open_images",
     "run_table",
     "sample",
+    "save_statistics",
 ]
 
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from coldbench.commands import compare as compare_command
 from coldbench.commands import evaluate as evaluate_command
 from coldbench.commands import run as run_command
+from coldbench.commands import statistics as statistics_command
 from coldbench.commands.draft import Given
 from coldbench.commands.evaluate import METHODS, METRICS, degradation_settings, measure_given
 from coldbench.commands.recording import check_measured
@@ -32,7 +33,8 @@ from coldbench.commands.request import DEFAULTS, Request
 from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import data_folder
-from coldbench.data.datasets import DATASETS, dataset_title, find_dataset, open_source
+from coldbench.data.cache import ImageStore
+from coldbench.data.datasets import DATASETS, dataset_title, find_dataset
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion import building, checkpoints
 from coldbench.diffusion.catalog import Entry, find_entry
@@ -111,7 +113,7 @@ def open_images(spec: str, *, data_root: Path | None = None, train: bool = False
         BadInput: nothing usable there.
         Missing: a data set that is absent.
     """
-    return open_source(spec, data_folder(data_root), train=train)
+    return ImageStore(data_folder(data_root)).source(spec, train=train)
 
 
 def run_table(
@@ -311,6 +313,39 @@ def compare(
     return compare_command.compare(
         names, _request(options), models=_listed(models), degradation=degradation, output=Path(output)
     )
+
+
+def save_statistics(
+    images: ImageSource | str,
+    output: Path | str,
+    *,
+    features: FeatureSpace | str,
+    train: bool = False,
+    count: int | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> Path:
+    """``coldbench statistics``: mean and covariance of the features of some images, in the format of pytorch-fid.
+
+    Args:
+        images: what they are taken of, or its name; see ``open_images``.
+        output: the .npz file to write.
+        features: the feature space, or its name.
+        train: a data set's training images.
+        count: only the first N; all unless given.
+        image_size: S, in pixels; see ``coldbench statistics --help``.
+        options: those of ``coldbench statistics``, as ``Request`` calls them: ``transform``, ``channels``, ``device``,
+            ``batch_size``, ``data_root``, ``workers``, ``quiet``.
+
+    Returns:
+        The path of the file, which ``reference_statistics`` takes.
+
+    Raises:
+        BadInput, Missing: see ``coldbench.commands.statistics.save_statistics``.
+    """
+    of = statistics_command.ImageSet(images=images, train=train, image_size=image_size)
+    statistics_command.save_statistics(of, features, _request({**options, "images": count}), Path(output))
+    return Path(output)
 
 
 @torch.inference_mode()

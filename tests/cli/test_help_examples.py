@@ -19,10 +19,14 @@ from coldbench.core.paths import shipped
 from coldbench.metrics.classifier import RECIPE
 from tests.helpers import coldbench
 
-COMMANDS = ("run", "evaluate", "compare", "check", "diff", "show", "list", "train", "import", "fetch")
+COMMANDS = ("run", "evaluate", "compare", "check", "diff", "show", "statistics", "list", "train", "import", "fetch")
 FEW = ("--images", "4", "--quiet")
 #: What is added to an example of a command, so that it takes seconds; it says nothing that the example says.
-ADDED = {"run": FEW, "evaluate": FEW, "compare": FEW, "check": ("--quiet",), "train": ("--no-compile", "--quiet")}
+ADDED = {
+    **dict.fromkeys(("run", "evaluate", "compare", "statistics"), FEW),
+    "check": ("--quiet",),
+    "train": ("--no-compile", "--quiet"),
+}
 
 
 def examples() -> list[str]:
@@ -132,6 +136,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fill(stage / "cifar_jpeg", noise(4, 32))
     for name in ("cifar10_test", "cifar_true", "test_first1017"):
         np.savez(stage / f"{name}.npz", images=noise(6, 32))
+    np.savez(stage / "mnist_test.npz", mu=np.zeros(128), sigma=np.eye(128))
     raw = stage / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(idx(noise(60, 28, grey=True)))

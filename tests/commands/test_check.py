@@ -20,6 +20,7 @@ from coldbench.commands import check as commands
 from coldbench.core.errors import BadInput, CheckFailed, Interrupted
 from coldbench.evaluation.scores import Scores
 from coldbench.records import record as stored
+from coldbench.records.comparison import render_stored
 from coldbench.records.record import Record, load, save
 from tests.helpers import assert_one_clear_line, changed, coldbench, edited
 
@@ -99,6 +100,12 @@ def test_an_update_writes_only_what_moved(tmp_path: Path) -> None:
     content = (tmp_path / "table-3.json").read_bytes()
     assert coldbench("check", "--reference", tmp_path, "--quiet", "--update").returncode == 0
     assert (tmp_path / "table-3.json").read_bytes() == content, "nothing had moved"
+    table = tmp_path / "table-3.md"
+    whole = render_stored(after, "markdown")
+    for before_it_was_killed in ("old", whole):
+        table.write_text(before_it_was_killed, encoding="utf-8")
+        assert coldbench("check", "--reference", tmp_path, "--quiet", "--update").returncode == 0
+        assert table.read_text(encoding="utf-8") == whole
 
 
 def test_a_check_of_some_metrics_keeps_the_others(tmp_path: Path) -> None:

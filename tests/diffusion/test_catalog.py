@@ -108,7 +108,8 @@ def test_damaged_registry_is_named(own_registry: Path) -> None:
         load_entries()
 
 
-EMPTY = 'dataset = "mnist"\nnetwork = {}\ntraining = {}\ndegradation = {}\n'
+NETWORK, DEGRADATION = 'network = { name = "n" }', 'degradation = { name = "d" }'
+EMPTY = f'dataset = "mnist"\n{NETWORK}\ntraining = {{}}\n{DEGRADATION}\n'
 
 
 @pytest.mark.parametrize(
@@ -116,10 +117,11 @@ EMPTY = 'dataset = "mnist"\nnetwork = {}\ntraining = {}\ndegradation = {}\n'
     [
         ("mine = 3", "entry 'mine' is not a table"),
         ('[mine]\ndataset = "mnist"', "entry 'mine' lacks 'network'"),
-        ("[mine]\n" + EMPTY.replace("degradation = {}", ""), "entry 'mine' lacks 'degradation'"),
+        ("[mine]\n" + EMPTY.replace(DEGRADATION, ""), "entry 'mine' lacks 'degradation'"),
         ("[mine]\n" + EMPTY.replace('"mnist"', "3"), "'dataset' must be a string"),
-        ("[mine]\n" + EMPTY.replace("network = {}", 'network = "unet"'), "'network' must be a table"),
-        ("[mine]\n" + EMPTY.replace("network = {}", "network = { dim = 8 }"), "'network' lacks its 'name'"),
+        ("[mine]\n" + EMPTY.replace(NETWORK, 'network = "unet"'), "'network' must be a table"),
+        ("[mine]\n" + EMPTY.replace(NETWORK, "network = { dim = 8 }"), "'network' lacks its 'name'"),
+        ("[mine]\n" + EMPTY.replace(DEGRADATION, "degradation = {}"), "'degradation' lacks its 'name'"),
         (f'[mine]\n{EMPTY}sha = "1"', "unknown key 'sha'"),
         (
             f'[mine]\n{EMPTY}presets = {{ quick = {{ start = {{ name = "noise" }} }} }}',
@@ -147,7 +149,7 @@ def test_a_table_means_what_the_shipped_registry_says() -> None:
 
 def test_registering_keeps_entries_with_any_name(own_registry: Path) -> None:
     network = 'network = { name = "x", "a b" = 1 }'
-    own_registry.write_text('["déjà.vu"]\n' + EMPTY.replace("network = {}", network), "utf-8")
+    own_registry.write_text('["déjà.vu"]\n' + EMPTY.replace(NETWORK, network), "utf-8")
     register(find_entry("mnist-blur"), b"weights")
     entries = load_entries()
     assert entries["déjà.vu"].network == {"name": "x", "a b": 1}

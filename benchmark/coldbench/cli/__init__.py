@@ -9,6 +9,7 @@ from coldbench.cli.measuring import compare, evaluate, run
 from coldbench.cli.models import fetch, import_, list_, train
 from coldbench.cli.printing import run_program
 from coldbench.cli.records import check, diff, show
+from coldbench.cli.statistics import statistics
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -29,7 +30,7 @@ def main() -> None:
     """
 
 
-for command in (run, compare, evaluate, check, diff, show, list_, train, import_, fetch):
+for command in (run, compare, evaluate, check, diff, show, statistics, list_, train, import_, fetch):
     main.add_command(command)
 
 

@@ -41,7 +41,8 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
       coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
       coldbench run --table 3 --rows mnist --data folder:my_digits
       coldbench run --table 5 --rows mnist --images 1000
-      coldbench run --table 3 --rows celeba --methods degraded --set timesteps=6
+      coldbench run --table 5 --rows mnist --reference-statistics mnist_test.npz
+      coldbench run --table 3 --rows celeba --methods degraded --set timesteps=4
       coldbench run --table my_table.toml
 
     Rows whose data or weights are absent are shown as missing, with the command that supplies them; where that leaves
@@ -64,11 +65,7 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
 @options.degradation
 @options.methods("degraded,sampled,direct; of a generator, those of its kind")
 @options.images("all of the data set")
-@options.what(
-    "--channels",
-    type=click.Choice([1, 3]),
-    help="The channels of the images.  [default: the network's own, or the images']",
-)
+@options.channels("the network's own, or the images'")
 @options.identity
 @options.conditions
 @options.style

@@ -22,7 +22,7 @@ def list_(what: str | None, data_root: Path | None) -> None:
 
     \b
     WHAT is one of: tables, models, datasets, degradations, samplers, metrics, features, networks, transforms,
-    restorers (plug-ins). Without it, all are listed.
+    restorers (plug-ins), cache (features that were kept). Without it, all are listed.
 
     \b
     Examples:
@@ -115,23 +115,31 @@ def train(name: str, **asked: Any) -> None:
 @click.option("--as", "name", required=True, metavar="NAME", help="The name to register it under.")
 @click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
 @options.settings
-def import_(path: Path, name: str, like: str | None, settings: dict[str, Any]) -> None:
-    """Import a checkpoint of the released code (model.pt).
+@click.option(
+    "--weights-key",
+    metavar="KEY",
+    help="The key in the file of the state dict to take, e.g. model; dots lead deeper, and . is the file itself. Of a "
+    ".safetensors file, how the names of its tensors begin.  [default: ema]",
+)
+@click.option("--force", is_flag=True, help="Take the place of weights that are called NAME already.")
+def import_(path: Path, **asked: Any) -> None:
+    """Import a checkpoint of the released code (model.pt), or a state dict of such a network.
 
     \b
     Examples:
       coldbench import model.pt --as celeba-blur                      fills the row of Table 1
       coldbench import model.pt --as my-celeba-blur --like celeba-blur
       coldbench import model.pt --as my-snow --like cifar10-snow --set timesteps=20 --set level=2
+      coldbench import model.pt --as my-celeba-blur --like celeba-blur --weights-key model --force
 
-    The averaged network (EMA) is taken. Its widths, levels and channels are read off its parameters, T, kernels and
-    noise schedule off the file's buffers where it has them; the rest of the degradation is MODEL's. Buffers that are
-    not coldbench's, or not what --set says, are refused. Code in the file is never run. Weights and entry go to
-    $COLDBENCH_HOME/models.
+    The averaged network (EMA) is taken, unless --weights-key names another state dict. Its widths, levels and channels
+    are read off its parameters, T, kernels and noise schedule off the file's buffers where it has them; the rest of the
+    degradation is MODEL's. Buffers that are not coldbench's, or not what --set says, are refused. Code in the file is
+    never run. Weights and entry go to $COLDBENCH_HOME/models.
     """
     from coldbench.commands.import_ import ImportRequest, import_checkpoint
 
-    print_text(import_checkpoint(ImportRequest(path, name, like or name, settings)))
+    print_text(import_checkpoint(ImportRequest(path, **asked)))
 
 
 @click.command(cls=SectionCommand)
@@ -141,13 +149,15 @@ def import_(path: Path, name: str, like: str | None, settings: dict[str, Any]) -
 def fetch(names: tuple[str, ...], data_root: Path | None, quiet: bool) -> None:
     """Download data sets and feature weights; nothing else in coldbench downloads.
 
-    NAME is a data set (mnist, cifar10), or the weights of a metric: inception, lpips. For celeba and afhq, whose
-    licences must be agreed to by hand, it says how to get them. An interrupted download is resumed when the same
-    command is given again; every file is checked.
+    NAME is a data set (mnist, cifar10), the weights of the paper's FID (inception), of LPIPS (lpips), or of another
+    feature space, by its name (coldbench list features). For celeba and afhq, whose licences must be agreed to by hand,
+    it says how to get them. An interrupted download is resumed when the same command is given again; every file is
+    checked.
 
     \b
-    Example:
+    Examples:
       coldbench fetch mnist inception
+      coldbench fetch dinov2-vit-s-14
     """
     from coldbench.commands.fetch import fetch as supply
 

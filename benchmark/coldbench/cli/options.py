@@ -91,7 +91,8 @@ features = what(
     default=",".join(DEFAULTS.features),
     show_default=True,
     metavar="NAMES",
-    help="Feature spaces of the metrics that need one: auto takes what is at hand, none skips these metrics.",
+    help="Feature spaces of the metrics that need one (coldbench list features): auto takes the paper's and those of "
+    "the data set, as far as they are at hand; none skips these metrics.",
 )
 data = what(
     "--data",
@@ -99,12 +100,19 @@ data = what(
     default=DEFAULTS.data,
     help="Images to restore: folder:PATH, npz:PATH, a data set, or module:attribute of yours.",
 )
+reference_statistics = what(
+    "--reference-statistics",
+    type=FILE,
+    default=DEFAULTS.reference_statistics,
+    metavar="FILE.npz",
+    help="Compare generated images with this mean and covariance (see coldbench statistics).",
+)
 transform = what(
     "--transform",
     type=TransformName(),
     default=DEFAULTS.transform,
     metavar="NAME",
-    help="How images are resized and cropped, overriding the row; see coldbench list transforms.",
+    help="How images are resized and cropped (coldbench list transforms).  [default: as in the row, or native]",
 )
 settings = what(
     "--set",
@@ -159,6 +167,11 @@ def images(default: str) -> Callable[[Command], Command]:
     )
 
 
+def channels(default: str) -> Callable[[Command], Command]:
+    """--channels, the same everywhere but for what it is without."""
+    return what("--channels", type=click.Choice([1, 3]), help=f"The channels of the images.  [default: {default}]")
+
+
 def output(default: Path, what: str) -> Callable[[Command], Command]:
     """--output, the same everywhere but for where and what."""
     return told("--output", type=FILE, default=default, show_default=True, help=f"The folder that receives {what}.")
@@ -176,6 +189,6 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 
 
 #: What makes another number.
-identity = together(metrics, features, data, transform, settings, seed, protocol)
+identity = together(metrics, features, data, reference_statistics, transform, settings, seed, protocol)
 #: How and where it is computed.
 conditions = together(device, dtype, batch_size, data_root, workers, random_weights, fresh, quiet)

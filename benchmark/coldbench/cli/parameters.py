@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from coldbench.core.errors import BadInput
+from coldbench.cli.printing import stdout_for_results
+from coldbench.core.errors import BadInput, out_of_memory
 from coldbench.core.registry import Registry
 
 OTHERS = "Options"
@@ -29,7 +30,36 @@ class SectionOption(click.Option):
 
 
 class SectionCommand(click.Command):
-    """A command whose help lists its options in sections, those of no section last."""
+    """A command whose help lists its options in sections, those of no section last.
+
+    It refuses what is empty by name, and leaves stdout to its results.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in () if ctx.resilient_parsing else self.get_params(ctx):  # as for completion in a shell
+            value = given.get(parameter.name or "")
+            values = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(each, str) and not each.strip() for each in values):
+                raise click.BadParameter("it is empty; was a variable not set?", ctx, parameter)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with stdout_for_results():
+            try:
+                return super().invoke(ctx)
+            except (MemoryError, RuntimeError, OSError) as error:
+                where = out_of_memory(error)
+                if not where:
+                    raise
+                raise BadInput(f"the {where} is out of memory: {self._thrift()}") from error
+
+    def _thrift(self) -> str:
+        """What takes less memory."""
+        if any(parameter.name == "batch_size" for parameter in self.params):
+            return "lower --batch-size"
+        trains = any(parameter.name == "preset" for parameter in self.params)
+        return "lower --set batch_size" if trains else "give it more, or less to do"
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -58,9 +88,9 @@ class Names(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if not isinstance(value, str):
             return tuple(value)
-        names = tuple(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
-        if not names:
-            self.fail("the list is empty", param, ctx)
+        names = dict.fromkeys(name.strip() for name in value.split(","))
+        if "" in names:
+            self.fail(f"there is an empty name in '{value}'", param, ctx)
         return tuple(self._known(name, param, ctx) for name in names)
 
     def _known(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -26,6 +26,7 @@ from coldbench.core.interrupts import resumable
 @options.told("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
 @options.metrics
 @options.data
+@options.reference_statistics
 @options.device
 @options.dtype
 @options.batch_size
@@ -102,11 +103,15 @@ def show(paths: tuple[Path, ...], style: str, intervals: bool) -> None:
     Example:
       coldbench show results/reference/full/table-1.json --format latex
     """
+    from coldbench.core.errors import BadInput
     from coldbench.records.comparison import render_stored
     from coldbench.records.formats import RECORDS
     from coldbench.records.record import load
 
     files = [load(path) for path in paths]
+    for path, records in zip(paths, files, strict=True):
+        if not records:
+            raise BadInput(f"{path} holds no record")
     if style in RECORDS:
         files = [[record for records in files for record in records]]
     print_text("\n".join(render_stored(records, style, intervals=intervals) for records in files))

@@ -129,13 +129,14 @@ def update(checked: Checked) -> None:
     moved = {drift.record.key for drift in checked.drifts if drift.status == Status.MOVED}
     for path in checked.references:
         now = {record.key: record for record in checked.measured[path] if record.key in moved}
-        if not now:
-            continue
         # All of the file, of which a check of some metrics read a part.
         records = [now.get(record.key, record) for record in stored.load(path)]
-        stored.save(records, path)
-        if exists(path.with_suffix(".md")):  # what measured them wrote both
-            write_text(path.with_suffix(".md"), render_stored(records, "markdown"))
+        if now:
+            stored.save(records, path)
+        # What measured them wrote both; an update that was killed between the two left an old table.
+        table, text = path.with_suffix(".md"), render_stored(records, "markdown")
+        if exists(table) and table.read_text(encoding="utf-8") != text:
+            write_text(table, text)
 
 
 def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") -> None:

@@ -81,6 +81,10 @@ class Request:
                 raise BadInput(f"{name} must be a whole number, not {value!r}")
         if not isinstance(self.reference_statistics, Path | None):
             raise BadInput(f"reference_statistics must be the path of a file, not {self.reference_statistics!r}")
+        for name in ("data", "transform"):
+            value = getattr(self, name)
+            if isinstance(value, str) and not value.strip():
+                raise BadInput(f"{name} is empty")
         if not isinstance(self.settings, Mapping):
             raise BadInput(f"settings must be names with values, not {self.settings!r}")
         if self.channels not in (None, 1, 3):

@@ -291,7 +291,7 @@ def _check_entry(name: str, spec: Any, path: Path) -> None:
     for key in spec.keys() - _KEYS.keys():
         raise BadInput(f"{where} has an unknown key '{key}'")
     for part in ("network", "degradation", "start"):
-        if spec.get(part) and not isinstance(spec[part].get("name"), str):
+        if (part != "start" or spec.get(part)) and not isinstance(spec[part].get("name"), str):
             raise BadInput(f"{where}: '{part}' lacks its 'name'")
     for preset, parts in spec.get("presets", {}).items():
         tables = isinstance(parts, dict) and all(isinstance(part, dict) for part in parts.values())
