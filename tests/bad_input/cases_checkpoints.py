@@ -168,6 +168,10 @@ CASES = (
         "a checkpoint with model and step, but no ema", saved(lambda: {"step": 7, "model": state()}), IMPORT, 2,
         "has 'step' and 'model', but no 'ema': name the state dict to take, e.g. --weights-key model",
     ),
+    Case(
+        "a state dict two levels down", saved(lambda: {"ema": {"shadow": state()}}), IMPORT, 2,
+        r"e\.g\. --weights-key ema\.shadow$",
+    ),
     Case("a bare state dict", saved(state), IMPORT, 2, r"is a bare state dict, .*: take it with --weights-key \.$"),
     Case(
         "a .safetensors file without ema", lambda folder: save_file(state(), folder / "model.pt"), IMPORT, 2,

@@ -72,7 +72,7 @@ def test_models_data_sets_features_and_metrics_say_what_supplies_them() -> None:
     assert "training images: absent: the MNIST training images are not at" in datasets
     assert "coldbench fetch inception" in listed("features")
     assert re.search(r"mnist-cnn +at hand", listed("features"))
-    assert "FID      lower is better" in listed("metrics")
+    assert "FID       lower is better" in listed("metrics")
 
 
 def test_a_note_is_said_once() -> None:

@@ -224,8 +224,8 @@ def test_what_a_plug_in_asks_of_pillow_is_not_heard(tmp_path: Path, monkeypatch:
 
 def test_an_absurd_size_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
-    path.write_bytes(png(b"", 10_000, 10_000, 8, 0))
-    with pytest.raises(BadInput, match=r"huge\.png cannot be read as an image: Image size .* exceeds limit"):
+    path.write_bytes(png(b"", 20_000, 20_000, 8, 0))
+    with pytest.raises(BadInput, match=r"huge\.png cannot be used: it has more than 178 megapixels"):
         read_image(path)
 
 
@@ -244,3 +244,21 @@ def test_palettes_keep_their_colours(tmp_path: Path) -> None:
     read = read_image(tmp_path / "a.png")
     assert (read.mode, channels_of(read)) == ("P", 3)
     assert np.array_equal(np.asarray(with_channels(read, 3)).reshape(-1), np.arange(48))
+
+
+def test_a_large_photograph_is_read_and_a_huge_one_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow warns of twice as few pixels as it refuses."""
+    path = tmp_path / "large.png"
+    picture(30, 20).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    assert read_image(path).size == (30, 20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
+    with pytest.raises(BadInput, match=r"large\.png cannot be used: it has more than 178 megapixels; resize it first"):
+        read_image(path)
+
+
+def test_an_orientation_is_read_whatever_else_the_camera_wrote(tmp_path: Path) -> None:
+    """A maker's name that points out of the file."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x0f\x01\x02\0\xff\0\0\0\xff\xff\0\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    picture(24, 16).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").size == (16, 24)

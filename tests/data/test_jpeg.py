@@ -71,3 +71,12 @@ def test_damage_is_found(damage: Callable[[bytes], bytes]) -> None:
     data = jpeg(picture(96, 96), restart_marker_blocks=2)
     assert not damaged(data)
     assert damaged(damage(data))
+
+
+def test_headers_that_cameras_write_are_no_damage() -> None:
+    """A scan that names no last coefficient, and a JFIF revision that libjpeg does not know."""
+    data = jpeg(picture(96, 96))
+    last = coded(data) - 2
+    check_jpeg(data[:last] + b"\0" + data[last + 1 :])
+    revision = data.index(b"JFIF\0") + 5
+    check_jpeg(data[:revision] + b"\2" + data[revision + 1 :])

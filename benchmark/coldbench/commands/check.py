@@ -12,7 +12,7 @@ from coldbench.commands.recording import check_measured, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.core.files import short_digest, write_text
-from coldbench.core.paths import exists, shipped, writable_home
+from coldbench.core.paths import exists, is_folder, shipped, writable_home
 from coldbench.core.progress import tell
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.diffusion.catalog import load_entries
@@ -145,7 +145,7 @@ def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") ->
 
 
 def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
-    paths = sorted(folder.glob("*.json"))
+    paths = sorted(folder.glob("*.json")) if is_folder(folder) else []
     if tables:
         known = {path.stem.removeprefix("table-"): path for path in paths}
         unknown = [table for table in tables if table not in known]

@@ -147,8 +147,8 @@ def _metrics(request: Request) -> str:
         try:
             metric.ready()
         except Missing as error:
-            return f"{name:<8} {metric.better} is better; of {reads}; {error}"
-        return f"{name:<8} {metric.better} is better; of {reads}"
+            return f"{name:<9} {metric.better} is better; of {reads}; {error}"
+        return f"{name:<9} {metric.better} is better; of {reads}"
 
     return _each(METRICS, say)
 

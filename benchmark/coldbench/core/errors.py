@@ -89,7 +89,7 @@ def foreign(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ColdbenchError, KeyboardInterrupt, GeneratorExit):
+    except (ColdbenchError, KeyboardInterrupt):
         raise
     except BaseException as error:
         if out_of_memory(error):

@@ -20,26 +20,9 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 )
 #: Of images that Pillow does not know, or only with a plug-in.
-_STRANGE_SUFFIXES = frozenset(
-    (
-        *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),
-        *(
-            ".avif",
-            ".heic",
-            ".heif",
-            ".hif",
-            ".jxl",
-            ".jxr",
-            ".qoi",
-            ".exr",
-            ".hdr",
-            ".dcm",
-            ".nii",
-            ".pam",
-            ".svg",
-            ".xcf",
-        ),
-    )
+_STRANGE_SUFFIXES = (
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2", ".dcm", ".nii", ".exr", ".hdr", ".pam", ".qoi"),
+    *(".avif", ".heic", ".heif", ".hif", ".jxl", ".jxr", ".xcf"),
 )
 #: Of what Pillow counts among its formats, but holds no photographs.
 _NO_IMAGES = frozenset({".pdf", ".h5", ".hdf", ".mpg", ".mpeg", ".grib", ".bufr"})

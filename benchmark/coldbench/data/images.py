@@ -19,6 +19,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 #: What Pillow may convert to the mode of C channels. Missing are the modes it would clip (16 bits, floats) or that hold
 #: colour a grey image cannot. Alpha is dropped, as the released code drops it.
 _CONVERTIBLE = {1: {"1", "L", "LA"}, 3: {"1", "L", "LA", "P", "RGB", "RGBA", "CMYK"}}
+#: Warnings of libjpeg's that are of headers which cameras write and which say nothing of the pixels.
+_HARMLESS = ("Invalid SOS parameters", "Warning: unknown JFIF revision", "Corrupt JPEG data: bad ICC marker")
 _PIL_MODES = {1: "L", 3: "RGB"}
 _GREY = frozenset({"1", "L", "LA"})
 
@@ -61,6 +63,8 @@ def read_image(path: Path) -> Image.Image:
             return image
     except _Unfit as error:
         raise BadInput(f"{path} cannot be used: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise BadInput(f"{path} cannot be used: it has more than 178 megapixels; resize it first") from error
     except UnidentifiedImageError as error:
         raise BadInput(f"{path} cannot be read as an image: it is none of {', '.join(FORMATS)}") from error
     except Exception as error:  # damaged files fail in a dozen ways
@@ -83,6 +87,9 @@ def _strictly() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photograph
+            # Entries of the EXIF data beside the orientation, which is read all the same.
+            warnings.filterwarnings("ignore", "Metadata Warning|Tag data larger|Skipping")
             yield
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
@@ -123,11 +130,12 @@ def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
 
 def _check_jpeg(data: bytes) -> None:
     """Where coded data are damaged or cut, libjpeg fills up the image and warns; Pillow keeps the warning to itself."""
-    _, _, colours, _ = simplejpeg.decode_jpeg_header(data)
     try:
+        _, _, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
         simplejpeg.decode_jpeg(data, "CMYK" if colours in ("CMYK", "YCCK") else "GRAY", strict=True)
     except ValueError as error:
-        raise Damaged(f"libjpeg warns: {error}") from error
+        if not str(error).startswith(_HARMLESS):
+            raise Damaged(f"libjpeg warns: {error}") from error
 
 
 def _check_png(data: bytes) -> None:

@@ -33,7 +33,7 @@ _WRAPPERS = frozenset({"module", "_orig_mod"})
 _ZIP, _LEGACY, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80"
 #: How files begin that were meant to be checkpoints, and what they are.
 _OTHERS = {
-    b"<": "is a web page or XML, no checkpoint: download the file itself",
+    **dict.fromkeys((b"<!", b"<?", b"<h", b"<H"), "is a web page or XML, no checkpoint: download the file itself"),
     b"version https://git-lfs": "is a pointer of Git LFS, no checkpoint: git lfs pull gets the file",
     b"\x1f\x8b": "is compressed by gzip: unpack it first",
     b"\x89HDF": "is an HDF5 file (Keras), no checkpoint of PyTorch",
@@ -186,11 +186,12 @@ def _state_dict(path: Path, content: Any, key: str | None) -> Mapping[str, Tenso
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             told = f"what it calls {_quoted(name)} is of type {type(value).__name__}"
-            raise BadInput(f"{where}: {told}{_choices(found)}")
+            raise BadInput(f"{where}: {told}{_choices(found, '' if key == WHOLE else key or EMA)}")
     return found
 
 
-def _under(path: Path, content: Any, key: str) -> Any:
+def _under(path: Path, content: Any, key: str, above: str = "") -> Any:
+    """What a file's contents have under a key; ``above`` is the key under which these contents are themselves."""
     if key == WHOLE:
         return content
     if not isinstance(content, Mapping):
@@ -199,10 +200,10 @@ def _under(path: Path, content: Any, key: str) -> Any:
         return content[key]
     first, dot, rest = key.partition(".")
     if dot and isinstance(content.get(first), Mapping):
-        return _under(path, content[first], rest)
-    if content and all(isinstance(value, Tensor) for value in content.values()):
+        return _under(path, content[first], rest, _below(above, first))
+    if not above and content and all(isinstance(value, Tensor) for value in content.values()):
         raise BadInput(f"{path} is a bare state dict, without '{key}': take it with {_OPTION} {WHOLE}")
-    raise BadInput(f"{path} has {_listed(content)}, but no '{key}'{_choices(content)}")
+    raise BadInput(f"{path} has {_listed(content)}, but no '{_below(above, key)}'{_choices(content, above)}")
 
 
 def _quoted(key: object) -> str:
@@ -217,7 +218,11 @@ def _listed(content: Mapping[Any, Any]) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "nothing in it"
 
 
-def _choices(content: Mapping[Any, Any]) -> str:
+def _below(above: str, key: str) -> str:
+    return f"{above}.{key}" if above else key
+
+
+def _choices(content: Mapping[Any, Any], above: str) -> str:
     """The advice to name one of the state dicts that there are."""
     dicts = [key for key, value in content.items() if isinstance(key, str) and isinstance(value, Mapping) and value]
-    return f": name the state dict to take, e.g. {_OPTION} {_quoted(dicts[0])[1:-1]}" if dicts else ""
+    return f": name the state dict to take, e.g. {_OPTION} {_quoted(_below(above, dicts[0]))[1:-1]}" if dicts else ""

@@ -158,7 +158,7 @@ def check_images(given: object, x: Tensor, what: str) -> Tensor:
     elif given.layout != torch.strided or given.is_meta:
         found = f"a tensor of {'no numbers' if given.is_meta else given.layout}"
     else:
-        return given
+        return given.as_subclass(Tensor)  # a class of somebody's own could not be saved
     raise BadInput(f"{what} must give images of the shape of x, {tuple(x.shape)}, not {found}")
 
 
