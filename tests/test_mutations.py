@@ -51,7 +51,7 @@ MUTATIONS = [
     ),
     Mutation(
         "last batch dropped", "evaluation/loop.py",
-        "range(first, count, batch_size)", "range(first, count - batch_size + 1, batch_size)",
+        "while scores.done < scores.images:", "while scores.done + batch_size <= scores.images:",
         (*CHECK, "3"), "64 images were measured instead of 100",
     ),
     Mutation(

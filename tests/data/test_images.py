@@ -259,6 +259,8 @@ def test_a_large_photograph_is_read_and_a_huge_one_named(tmp_path: Path, monkeyp
 
 def test_an_orientation_is_read_whatever_else_the_camera_wrote(tmp_path: Path) -> None:
     """A maker's name that points out of the file."""
-    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0\x0f\x01\x02\0\xff\0\0\0\xff\xff\0\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    exif = (
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0\x0f\x01\x02\0\xff\0\0\0\xff\xff\0\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    )
     picture(24, 16).save(tmp_path / "a.jpg", exif=exif)
     assert read_image(tmp_path / "a.jpg").size == (16, 24)

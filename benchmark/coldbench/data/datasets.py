@@ -179,7 +179,9 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
     if kind in _FILES and path:
         return _FILES[kind](_expanded(path))
     if spec not in DATASETS and exists(Path(spec)):
-        raise BadInput(f"'{spec}' is no data set; did you mean {'folder' if is_folder(Path(spec)) else 'npz'}:{spec}?")
+        there = Path(spec)
+        meant = f"npz:{there}" if there.suffix == ".npz" else f"folder:{there if is_folder(there) else there.parent}"
+        raise BadInput(f"'{spec}' is no data set; did you mean {meant}?")
     dataset = find_dataset(spec)
     with foreign(f"dataset '{spec}'"):
         source = dataset.open(root, train=train)

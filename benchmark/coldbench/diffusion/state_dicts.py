@@ -196,6 +196,8 @@ def _under(path: Path, content: Any, key: str, above: str = "") -> Any:
         return content
     if not isinstance(content, Mapping):
         raise BadInput(f"{path} holds something of type {type(content).__name__}, no state dict")
+    if not content:
+        raise BadInput(f"{path} holds an empty dict, no state dict")
     if key in content:
         return content[key]
     first, dot, rest = key.partition(".")
@@ -215,7 +217,7 @@ def _listed(content: Mapping[Any, Any]) -> str:
     """The keys of a dict in words."""
     keys = [_quoted(key) for key in content]
     shown = keys if len(keys) <= 6 else [*keys[:5], f"{len(keys) - 5} more"]
-    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]])) or "nothing in it"
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def _below(above: str, key: str) -> str:

@@ -107,9 +107,9 @@ def check_metrics(metrics: Sequence[Metric], spaces: Sequence[FeatureSpace], ima
             )
 
 
-def batches(count: int, batch_size: int, first: int = 0) -> Iterator[range]:
-    """``first``..count-1 in runs of ``batch_size``; the last may be shorter, none is dropped."""
-    for start in range(first, count, batch_size):
+def batches(count: int, batch_size: int) -> Iterator[range]:
+    """0..count-1 in runs of ``batch_size``; the last may be shorter, none is dropped."""
+    for start in range(0, count, batch_size):
         yield range(start, min(start + batch_size, count))
 
 
