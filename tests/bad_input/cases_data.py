@@ -286,6 +286,13 @@ CASES = (
         r"npz:a\.npz: 20x24x3 may be one image of 3 channels: add an axis, images\[None\] for one image",
     ),
     Case(
+        ".npz, one photograph with its channels first",
+        _array(np.zeros((3, 20, 24), np.uint8)),
+        _NPZ,
+        2,
+        r"npz:a\.npz: 3x20x24 may be one image with its channels first: np\.moveaxis",
+    ),
+    Case(
         ".npz, of something else",
         _array(np.zeros(3), "x_test"),
         _NPZ,

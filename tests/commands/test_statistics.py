@@ -158,7 +158,7 @@ class TestOut:
     def test_the_side_of_images_of_no_data_set(
         self, given: tuple[str, ...], side: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        np.savez(tmp_path / "d.npz", images=digits(3))
+        np.savez(tmp_path / "d.npz", images=digits(4))
         monkeypatch.chdir(tmp_path)
         arguments = ("npz:d.npz", "--features", f"{__name__}:side", "--quiet", *given)
         assert made(Path("s.npz"), *arguments)["mu"].tolist() == [side, side]
@@ -202,7 +202,7 @@ class TestOut:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_of_images_has_no_training_images(self, tmp_path: Path) -> None:
-        np.savez(tmp_path / "d.npz", images=digits(3))
+        np.savez(tmp_path / "d.npz", images=digits(4))
         images = ("statistics", f"npz:{tmp_path / 'd.npz'}", *IN_DIGITS, "--output", tmp_path / "s.npz")
         message = "--train takes the training images of a data set, and npz:d.npz is none"
         assert_one_clear_line(coldbench(*images, "--train"), 2, message)

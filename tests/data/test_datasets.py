@@ -213,7 +213,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
 
 def stripes(root: Path, *, train: bool) -> ImageSource:
     """A data set from outside, as a plain function."""
-    return array_source("stripes", np.zeros((3 if train else 2, 8, 8), np.uint8))
+    return array_source("stripes", np.zeros((5 if train else 2, 8, 8), np.uint8))
 
 
 def no_images(root: Path, *, train: bool) -> Path:
@@ -229,7 +229,7 @@ def test_a_data_set_from_outside(name: str, tmp_path: Path) -> None:
     """A ``Dataset``, or the plain function that opens it."""
     spec = f"{__name__}:{name}"
     assert open_source(spec, tmp_path).count == 2
-    assert open_source(spec, tmp_path, train=True).count == 3
+    assert open_source(spec, tmp_path, train=True).count == 5
     assert find_dataset(spec).title == ("Stripes" if name == "striped" else spec)
     assert find_dataset(spec).fetch is None
 

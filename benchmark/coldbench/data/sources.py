@@ -144,6 +144,11 @@ def array_source(name: str, images: np.ndarray, digest: str | None = None) -> Im
             f"{name}: {_shape(images)} may be one image of {images.shape[-1]} channels: add an axis, images[None] for "
             "one image, images[..., None] for grey ones"
         )
+    if images.ndim == 3 and images.shape[0] == 3 < min(images.shape[1:]):
+        raise BadInput(
+            f"{name}: {_shape(images)} may be one image with its channels first: np.moveaxis(images, 0, -1)[None] for "
+            "one image, images[..., None] for three grey ones"
+        )
     if images.ndim == 4 and images.shape[-1] == 1:
         images = images[..., 0]
     colour = images.ndim == 4 and images.shape[-1] == 3
