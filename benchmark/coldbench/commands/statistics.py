@@ -62,9 +62,7 @@ def save_statistics(of: ImageSet, space: str | FeatureSpace, request: Request, o
     )
     title = f"{source.name} training images" if of.train else source.name
     features = features_of_set(source, title, space, store, view, images=count, batch_size=request.batch_size)
-    statistics = FeatureStatistics()
-    for _, block in features.blocks():
-        statistics.update(block)
+    statistics = features.seen_by(FeatureStatistics)
     write_statistics(statistics, output)
     warning = few_images(count, space.name, features.dimensions)
     seen = f"{title}, {view.transform}, {view.image_size} pixels, N {count:,}"

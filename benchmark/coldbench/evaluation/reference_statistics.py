@@ -89,9 +89,8 @@ class TrainingSet:
         return taken
 
     def _accumulated(self, make: Callable[[], Accumulator]) -> TrainingFeatures:
-        source, seen = self._source, make()
-        for _, features in self._features.blocks():
-            seen.update(features)
+        source = self._source
+        seen = self._features.seen_by(make)
         return TrainingFeatures(f"{source.name} training images", source.digest, self.space.sha256, seen)
 
     @cached_property

@@ -17,6 +17,7 @@ from torch import Tensor
 from coldbench.metrics.feature_sets import FeatureSet
 from coldbench.metrics.frechet import FeatureStatistics, check_enough
 from coldbench.metrics.intervals import FEWEST, Estimate
+from coldbench.metrics.pairwise import group_numbers
 
 
 def deleted_estimates(ours: Mapping[str, FeatureSet], against: FeatureStatistics) -> dict[str, Estimate]:
@@ -59,8 +60,7 @@ def _without_each_group(features: FeatureSet, products: Tensor) -> Iterator[tupl
         features: the images, zero features among them, which are of no group.
         products: Y (N, r), of which every column has the mean 0.
     """
-    numbers = torch.full((features.count,), -1)
-    numbers[: len(features.rows)] = features.group_numbers()
+    numbers = group_numbers(features)
     groups = [numbers == number for number in range(features.groups) if (numbers == number).any()]
     if len(groups) < FEWEST:
         return

@@ -66,6 +66,15 @@ class FeatureSet:
         """The group of each image, (n,)."""
         return torch.tensor([group_of(position, self.groups, self.count) for position in range(len(self.rows))])
 
+    def seen_by(self, make: Callable[[], A]) -> A:
+        """Everything, the zero features included, seen by one accumulator."""
+        seen = make()
+        for _, features in self.blocks():
+            seen.update(features)
+        if self.zeros:
+            seen.update(torch.zeros(self.zeros, self.dimensions))
+        return seen
+
     def grouped(self, make: Callable[[], A]) -> Grouped[A]:
         """Everything seen by one accumulator a group.
 

@@ -81,18 +81,9 @@ def _side(seen: FeatureSet | FeatureStatistics) -> _Side:
         features = seen.all().double()
         mean = features.mean(dim=0)
         return _Side(mean, (features - mean) / math.sqrt(seen.count - 1), seen.count, None)
-    statistics = _statistics(seen) if isinstance(seen, FeatureSet) else seen
+    statistics = seen.seen_by(FeatureStatistics) if isinstance(seen, FeatureSet) else seen
     values, vectors = statistics.spectrum()
     return _Side(statistics.mean, values.sqrt()[:, None] * vectors.T, statistics.count, vectors / values.sqrt())
-
-
-def _statistics(features: FeatureSet) -> FeatureStatistics:
-    statistics = FeatureStatistics()
-    for _, rows in features.blocks():
-        statistics.update(rows)
-    if features.zeros:
-        statistics.update(torch.zeros(features.zeros, features.dimensions))
-    return statistics
 
 
 def _estimate(features: FeatureSet, a: _Side, against: FeatureSet | FeatureStatistics, b: _Side) -> Estimate:

@@ -204,28 +204,21 @@ def few_images(name: str, images: int, space: str, dimensions: int) -> str:
 #: Of a share, tolerances are absolute: a single image moves it by 1/N, however small it is.
 _TOLERANCES = {"float32 cpu": 1e-3, "float32 gpu": 1e-2, "bfloat16 cpu": 3e-2, "bfloat16 gpu": 3e-2}
 
-PRECISION = Metric(
+_metric = partial(
+    Metric, accumulator=Features, better="higher", reads="features", tolerances=_TOLERANCES, relative=False
+)
+PRECISION = _metric(
     name="Precision",
-    accumulator=Features,
     result=precision,
-    better="higher",
-    reads="features",
     estimates=precision_estimates,
-    tolerances=_TOLERANCES,
-    relative=False,
     audit=audit_precision,
     warning=partial(few_images, "Precision"),
 )
 
-RECALL = Metric(
+RECALL = _metric(
     name="Recall",
-    accumulator=Features,
     result=recall,
-    better="higher",
-    reads="features",
     estimates=recall_estimates,
-    tolerances=_TOLERANCES,
-    relative=False,
     audit=audit_recall,
     warning=partial(few_images, "Recall"),
 )
