@@ -4,16 +4,20 @@ From this file's folder:
 
     coldbench evaluate example_plugin:sharpen --degradation example_plugin:Fade --set timesteps=5 \
         --data example_plugin:checkers --features example_plugin:mean_colours --metrics RMSE,FID,example_plugin:MAE
+    coldbench evaluate example_plugin:sharpen --degradation example_plugin:Jpeg --set timesteps=5 \
+        --data example_plugin:checkers --features none --methods degraded
     coldbench run --table example_table.toml
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from coldbench import (
@@ -42,6 +46,32 @@ class Fade(Degradation):
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
         severity = torch.as_tensor(s, dtype=x0.dtype, device=x0.device).reshape(-1, 1, 1, 1)
         return (1 - severity / (2 * self.timesteps)) * x0
+
+
+class Jpeg(Degradation):
+    """D(x, s): the image as a JPEG file of a quality that falls evenly from ``best`` at s = 1 to ``worst`` at s = T.
+
+    Args:
+        timesteps: T.
+        image_size: S, in pixels.
+        best, worst: quality as libjpeg counts it, 1 to 95.
+    """
+
+    def __init__(self, *, timesteps: int, image_size: int = 24, best: int = 90, worst: int = 5) -> None:
+        super().__init__(timesteps=timesteps, image_size=image_size)
+        self.qualities = np.linspace(best, worst, timesteps).round().astype(int)
+
+    def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
+        severities = torch.as_tensor(s).expand(len(x0)).tolist()
+        return torch.stack([x if s == 0 else self._stored(x, s) for x, s in zip(x0, severities, strict=True)])
+
+    def _stored(self, x: Tensor, s: int) -> Tensor:
+        """One image (C, S, S) written to a JPEG file and read again."""
+        levels = ((x.clamp(-1, 1) + 1) / 2 * 255).round().byte().movedim(0, -1)
+        file = io.BytesIO()
+        Image.fromarray(levels.squeeze(-1).cpu().numpy()).save(file, "JPEG", quality=int(self.qualities[s - 1]))
+        read = torch.from_numpy(np.array(Image.open(file))).reshape(levels.shape).movedim(-1, 0)
+        return (read / 255 * 2 - 1).to(x)
 
 
 def sharpen(x: Tensor, s: int) -> Tensor:

@@ -47,7 +47,7 @@ MUTATIONS = [
     ),
     Mutation(
         "time index shifted", "diffusion/checkpoints.py",
-        "torch.full((self.chunk,), s - 1,", "torch.full((self.chunk,), s,", (*CHECK, "3"), "numbers did not pass",
+        "torch.full((chunk,), s - 1,", "torch.full((chunk,), s,", (*CHECK, "3"), "numbers did not pass",
     ),
     Mutation(
         "last batch dropped", "evaluation/loop.py",

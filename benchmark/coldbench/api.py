@@ -29,7 +29,7 @@ from coldbench.commands import statistics as statistics_command
 from coldbench.commands.draft import Given
 from coldbench.commands.evaluate import METHODS, METRICS, degradation_settings, measure_given
 from coldbench.commands.recording import check_measured
-from coldbench.commands.request import DEFAULTS, Request
+from coldbench.commands.request import BATCH_SIZE, DEFAULTS, Request
 from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import data_folder
@@ -214,7 +214,7 @@ def _listed(given: Any) -> tuple[Any, ...]:
 def _dtype(restore: object) -> str:
     """The arithmetic of what ``load_model`` gave; that of everything else is not coldbench's to choose."""
     if isinstance(restore, checkpoints.Restorer):
-        return str(restore.dtype).removeprefix("torch.")
+        return restore.dtype
     return DEFAULTS.dtype
 
 
@@ -350,7 +350,7 @@ def save_statistics(
 
 @torch.inference_mode()
 def generate(
-    model: str | Model, method: str, count: int, *, seed: int = DEFAULTS.seed, batch_size: int = DEFAULTS.batch_size
+    model: str | Model, method: str, count: int, *, seed: int = DEFAULTS.seed, batch_size: int = BATCH_SIZE
 ) -> Tensor:
     """New images by a generator of Section 5.
 

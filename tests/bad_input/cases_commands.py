@@ -339,7 +339,7 @@ WORDS = (
     Case(
         "records that are no text", records, ("show", "binary.json"), 2, r"binary\.json does not hold records of schema"
     ),
-    Case("records in a folder", nothing, ("show", "."), 2, r"\. does not hold records of schema 4: Is a directory"),
+    Case("records in a folder", nothing, ("show", "."), 2, r"\. does not hold records of schema 5: Is a directory"),
     Case("references in a name too long", nothing, ("check", "--reference", "a" * 300), 2, "File name too long"),
     Case("no references to check", nothing, ("check", "--reference", "absent"), 3, r"no records \*\.json in absent"),
     Case(

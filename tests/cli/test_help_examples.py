@@ -16,14 +16,34 @@ from PIL import Image
 
 from coldbench.cli import main
 from coldbench.core.paths import shipped
+from coldbench.diffusion.building import build_degradation
+from coldbench.diffusion.catalog import find_entry
 from coldbench.metrics.classifier import RECIPE
 from tests.helpers import coldbench
+from tests.tiny_unet import save_tiny_unet
 
-COMMANDS = ("run", "evaluate", "compare", "check", "diff", "show", "statistics", "list", "train", "import", "fetch")
+COMMANDS = (
+    "run",
+    "evaluate",
+    "compare",
+    "sweep",
+    "restore",
+    "score",
+    "check",
+    "diff",
+    "show",
+    "board",
+    "export",
+    "statistics",
+    "list",
+    "train",
+    "import",
+    "fetch",
+)
 FEW = ("--images", "4", "--quiet")
 #: What is added to an example of a command, so that it takes seconds; it says nothing that the example says.
 ADDED = {
-    **dict.fromkeys(("run", "evaluate", "compare", "statistics"), FEW),
+    **dict.fromkeys(("run", "evaluate", "compare", "sweep", "restore", "score", "statistics"), FEW),
     "check": ("--quiet",),
     "train": ("--no-compile", "--quiet"),
 }
@@ -133,6 +153,14 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (stage / "my_table.toml").write_text(TABLE)
     fill(stage / "my_digits", noise(4, 30, grey=True))
     fill(stage / "f", noise(4, 70))
+    for name in ("my_degraded", "my_restored", "my_generated", "my_holes"):
+        fill(stage / name, noise(4, 32, grey=True))
+    fill(stage / "my_originals", 255 - noise(4, 32, grey=True))
+    holes = build_degradation(find_entry("mnist-inpaint").degradation)
+    offsets = holes.draw(range(4), 0)
+    assert offsets is not None
+    masks = holes.context_as_images(offsets)[:, 0] * 255
+    fill(stage / "my_masks", masks.round().byte().numpy())
     fill(stage / "cifar_jpeg", noise(4, 32))
     for name in ("cifar10_test", "cifar_true", "test_first1017"):
         np.savez(stage / f"{name}.npz", images=noise(6, 32))
@@ -163,6 +191,8 @@ def at_hand(stage: Path, tmp_path: Path, own_home: Path, monkeypatch: pytest.Mon
 def prepare(command: str, words: list[str], at_hand: Path, own_home: Path, request: pytest.FixtureRequest) -> None:
     """What an example expects an earlier command to have left."""
     few = ("--methods", "degraded", "--metrics", "SSIM", *FEW)
+    if "diffusers:my_unet" in words:
+        save_tiny_unet(at_hand / "my_unet")
     if command == "check":
         run = (
             "run",

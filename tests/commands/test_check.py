@@ -310,7 +310,7 @@ def test_records_of_schema_2_are_checked_and_updated(tmp_path: Path) -> None:
     check = ("check", "--reference", tmp_path, "--quiet")
     assert "1 same, 1 moved" in coldbench(*check, "--update").stdout
     found = load(tmp_path / "table-1.json")
-    assert [each.schema_version for each in found] == [4, 2]
+    assert [each.schema_version for each in found] == [5, 2]
     assert coldbench(*check).returncode == 0
 
 

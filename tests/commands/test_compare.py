@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coldbench.commands.compare import compare
+from coldbench.commands.compare import compare, compared_rows
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
 from coldbench.metrics.intervals import Estimate, difference
@@ -193,3 +193,13 @@ def test_missing_weights_and_data_are_named(tmp_path: Path) -> None:
 def test_images_to_restore_are_none_to_generate_from(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="but these methods generate"):
         compare(("fixed-noise", "ddpm"), Request(data="folder:x"), output=tmp_path)
+
+
+def test_methods_that_start_from_anything_join_the_model() -> None:
+    rows = compared_rows(("indi", "ihdm"), Request(), ("mnist-blend",), None, "t")
+    assert {row.checkpoint for row in rows.values()} == {"mnist-blend"}
+    assert {row.checkpoint for row in compared_rows(("ihdm", "naive"), Request(), (), None, "t").values()} == {
+        "mnist-blur"
+    }
+    with pytest.raises(BadInput, match="--model mnist-blur serves none of these methods"):
+        compared_rows(("indi", "fixed-noise"), Request(), ("mnist-blur",), None, "t")

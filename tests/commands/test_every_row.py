@@ -26,7 +26,7 @@ from coldbench.diffusion.catalog import (
     load_entries,
     register,
 )
-from coldbench.diffusion.training import Recipe
+from coldbench.diffusion.recipe import Recipe
 from coldbench.tables.tables import Row, paper_tables
 from tests.helpers import assert_one_clear_line, coldbench
 

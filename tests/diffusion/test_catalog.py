@@ -25,12 +25,15 @@ from coldbench.diffusion.catalog import (
     register,
 )
 from coldbench.diffusion.checkpoints import load_network
+from coldbench.diffusion.recipe import Recipe
 from coldbench.diffusion.registries import DEGRADATIONS
-from coldbench.diffusion.training import Recipe
 from coldbench.metrics import digits
 from tests.helpers import run_apart
 
-SHIPPED = ("mnist-blur", "mnist-inpaint", "mnist-superres", "mnist-noise", "mnist-snow", "mnist-blur-generate")
+SHIPPED = (
+    *("mnist-blur", "mnist-inpaint", "mnist-superres", "mnist-noise", "mnist-snow", "mnist-blur-generate"),
+    "mnist-blend",
+)
 
 
 def test_unknown_names_come_with_a_suggestion() -> None:

@@ -13,11 +13,14 @@ from torch.nn import functional as F
 
 from coldbench.core.errors import BadInput
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
+from coldbench.diffusion.degradations.blend import Blend
 from coldbench.diffusion.degradations.blur import ROUTINES, blur, gaussian_kernel
+from coldbench.diffusion.degradations.heat import heat
 from coldbench.diffusion.degradations.inpaint import Inpainting
 from coldbench.diffusion.degradations.noise import GaussianNoise, cosine_schedule
 from coldbench.diffusion.degradations.snow import LEVELS, Snow, magnify
 from coldbench.diffusion.degradations.superres import super_resolution
+from tests.example_plugin import Jpeg
 
 S = 32
 DEGRADATIONS: dict[str, Degradation] = {
@@ -33,6 +36,10 @@ DEGRADATIONS: dict[str, Degradation] = {
     "inpaint-random": Inpainting(image_size=S, timesteps=6, kernel_std=0.5, initial_mask=1),
     "blur-discrete": blur(image_size=S, timesteps=6, routine="exponential", kernel_size=11, std=0.3, discrete=True),
     "noise": GaussianNoise(image_size=S, timesteps=6, channels=3),
+    "blend-noise": Blend(image_size=S, timesteps=6, channels=3),
+    "blend-images": Blend(image_size=S, timesteps=6, channels=3, towards="tests.example_plugin:checkers"),
+    "heat": heat(image_size=S, timesteps=6),
+    "jpeg": Jpeg(image_size=S, timesteps=6),
     **{f"snow-{level}": Snow(image_size=S, timesteps=6, level=level) for level in LEVELS},
     "snow-dimmed": Snow(image_size=S, timesteps=6, level=3, fix_brightness=False),
 }
@@ -70,7 +77,7 @@ def test_a_batch_may_mix_severities(degradation: Degradation, images: Tensor) ->
     torch.testing.assert_close(mixed[1:], degradation(images, degradation.timesteps, context)[1:], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["inpaint-random", "noise", "snow-3"])
+@pytest.mark.parametrize("name", ["inpaint-random", "noise", "blend-noise", "blend-images", "snow-3"])
 def test_draws_depend_on_seed_and_index_alone(name: str) -> None:
     degradation = DEGRADATIONS[name]
     together = degradation.draw(range(20), seed=3)
@@ -80,7 +87,7 @@ def test_draws_depend_on_seed_and_index_alone(name: str) -> None:
     assert not torch.equal(together, degradation.draw(range(20), seed=4))
 
 
-@pytest.mark.parametrize("name", ["blur-constant", "superres-area", "inpaint-centred", "inpaint-random"])
+@pytest.mark.parametrize("name", ["blur-constant", "heat", "superres-area", "inpaint-centred", "inpaint-random"])
 def test_pair_takes_one_step_from_the_milder_severity(name: str, images: Tensor) -> None:
     """One pass: the harsher image is made from the milder, so it follows a change of that alone."""
     degradation = DEGRADATIONS[name]
@@ -229,6 +236,12 @@ def test_discrete_inpainting_shows_the_network_256_levels(images: Tensor) -> Non
         (lambda: blur(image_size=32, timesteps=2, routine="constant", kernel_size=4, std=1), "must be odd"),
         (lambda: blur(image_size=8, timesteps=2, routine="constant", kernel_size=27, std=1), "less than 8 pixels"),
         (lambda: super_resolution(image_size=32, timesteps=3, mode="lanczos"), "unknown super-resolution mode"),
+        (
+            lambda: heat(image_size=32, timesteps=2, sigma_min=0.0),
+            "heat needs 0 < sigma_min < sigma_max, not 0.0 and 20",
+        ),
+        (lambda: heat(image_size=32, timesteps=2, sigma_min=9, sigma_max=8), "not 9 and 8"),
+        (lambda: Blend(image_size=32, timesteps=2, channels=2), "blend needs 1 or 3 channels, not 2"),
         (lambda: super_resolution(image_size=36, timesteps=3), "cannot be halved 3 times"),
     ],
 )
@@ -247,3 +260,16 @@ def test_snow_of_a_whole_trajectory_is_the_snow_of_each_step(images: Tensor) -> 
         torch.testing.assert_close(snow(images, s, layers), snow(images, s, fields), atol=1e-6, rtol=0)
     each = torch.tensor([2, 5])
     torch.testing.assert_close(snow(images, each, layers), snow(images, each, fields), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_jpeg_loses_more_at_every_step(channels: int, images: Tensor) -> None:
+    """A plug-in's degradation; its files are of quality 90 down to 5, which no image of noise survives."""
+    jpeg, x = Jpeg(image_size=S, timesteps=6), images[:, :channels]
+    assert jpeg.qualities.tolist() == [90, 73, 56, 39, 22, 5]
+    errors = [(jpeg(x, s) - x).square().mean().sqrt().item() for s in range(7)]
+    assert errors[0] == 0
+    assert errors == sorted(errors)
+    assert errors[6] > 3 * errors[1] > 0
+    grey = torch.full_like(x, 128 / 255 * 2 - 1)
+    torch.testing.assert_close(jpeg(grey, 6), grey, atol=1e-6, rtol=0)  # the mean of a block is what is kept longest

@@ -8,14 +8,25 @@ from torch import Tensor
 
 from coldbench.core.errors import BadInput
 from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.degradations.blend import Blend
 from coldbench.diffusion.degradations.blur import blur
 from coldbench.diffusion.degradations.noise import GaussianNoise
 from coldbench.diffusion.registries import SAMPLERS
 from coldbench.diffusion.samplers import ANY, Noise, Sampler, find_sampler
-from coldbench.diffusion.sampling import Restore, ddpm_step, estimated_noise_step, improved_step, naive_step, sample
+from coldbench.diffusion.sampling import (
+    Restore,
+    ddpm_step,
+    estimated_noise_step,
+    ihdm_step,
+    improved_step,
+    indi_step,
+    naive_step,
+    sample,
+)
 
 BLUR = blur(image_size=32, timesteps=4, routine="constant", std=1.0)
 NOISE = GaussianNoise(image_size=32, timesteps=4, channels=3)
+BLEND = Blend(image_size=32, timesteps=4, channels=3)
 
 
 def halfway(restore: Restore, degradation: Degradation, x_T: Tensor, context: Tensor | None, noise: Noise) -> Tensor:
@@ -38,7 +49,7 @@ def noise(s: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("name", "step"),
-    [("sampled", improved_step), ("improved", improved_step), ("naive", naive_step)],
+    [("sampled", improved_step), ("improved", improved_step), ("naive", naive_step), ("ihdm", ihdm_step(noise))],
 )
 def test_algorithms_by_name(name: str, step: object, images: Tensor) -> None:
     x_T = BLUR(images, 4)
@@ -54,6 +65,13 @@ def test_hot_samplers_by_name(name: str, step: object) -> None:
     z = noise(99)
     expected = sample(restore, NOISE, z, z, step).sampled  # type: ignore[arg-type]
     assert torch.equal(find_sampler(name).sample(restore, NOISE, z, z, noise), expected)
+
+
+@pytest.mark.parametrize(("name", "step"), [("fixed-noise", improved_step), ("indi", indi_step)])
+def test_samplers_of_blends_by_name(name: str, step: object) -> None:
+    y = noise(99)
+    expected = sample(restore, BLEND, y, y, step).sampled  # type: ignore[arg-type]
+    assert torch.equal(find_sampler(name).sample(restore, BLEND, y, y, noise), expected)
 
 
 def test_degraded_is_the_image_itself_and_direct_a_single_step(images: Tensor) -> None:
@@ -74,7 +92,8 @@ def test_the_starts_of_the_methods() -> None:
     assert {name for name, start in starts.items() if start == "noise"} == {"fixed-noise", "estimated-noise", "ddpm"}
     cold = {name for name, start in starts.items() if start == "channel-means"}
     assert cold == {"perfect-symmetry", "broken-symmetry"}
-    assert {start for name, start in starts.items() if name not in cold} == {"noise", "degraded"}
+    assert {name for name, start in starts.items() if start == ANY} == {"indi", "ihdm"}
+    assert set(starts.values()) == {"noise", "degraded", "channel-means", ANY}
     assert find_sampler("perfect-symmetry").symmetry_noise == 0
     assert find_sampler("broken-symmetry").symmetry_noise == 0.002
 
@@ -83,7 +102,21 @@ def test_the_starts_of_the_methods() -> None:
 def test_a_method_serves_the_models_that_begin_as_it_does(name: str) -> None:
     sampler = find_sampler(name)
     served = [start for start in ("degraded", "noise", "channel-means") if sampler.serves(start)]
-    assert served == [sampler.start]
+    assert served == (["degraded", "noise", "channel-means"] if sampler.start == ANY else [sampler.start])
+
+
+@pytest.mark.parametrize(
+    ("start", "degradation", "made"),
+    [
+        ("noise", NOISE, {"fixed-noise", "estimated-noise", "ddpm"}),
+        ("noise", BLEND, {"fixed-noise", "indi"}),
+        ("channel-means", BLUR, {"perfect-symmetry", "broken-symmetry"}),
+        ("degraded", BLUR, {"degraded", "sampled", "improved", "direct", "naive"}),
+        ("degraded", BLEND, {"degraded", "sampled", "improved", "direct", "naive", "indi"}),
+    ],
+)
+def test_the_methods_that_are_made_for_a_model(start: str, degradation: Degradation, made: set[str]) -> None:
+    assert {name for name in SAMPLERS if find_sampler(name).is_made_for(start, degradation)} == made
 
 
 def test_a_plain_function_serves_as_a_sampler_from_any_start(images: Tensor) -> None:
@@ -109,7 +142,14 @@ def test_what_is_no_sampler_is_named() -> None:
         find_sampler("math:pi")
 
 
+@pytest.mark.parametrize("degradation", [BLUR, BLEND])
 @pytest.mark.parametrize("name", ["estimated-noise", "ddpm"])
-def test_hot_samplers_refuse_cold_degradations(name: str, images: Tensor) -> None:
-    with pytest.raises(BadInput, match="sample from Gaussian noise only"):
-        find_sampler(name).sample(restore, BLUR, images, None, noise)
+def test_hot_samplers_refuse_other_degradations(name: str, degradation: Degradation, images: Tensor) -> None:
+    with pytest.raises(BadInput, match="sample from Gaussian noise only; from blends, indi does"):
+        find_sampler(name).sample(restore, degradation, images, images, noise)
+
+
+@pytest.mark.parametrize("degradation", [BLUR, NOISE])
+def test_indi_refuses_what_is_no_blend(degradation: Degradation, images: Tensor) -> None:
+    with pytest.raises(BadInput, match="indi samples from blends only, such as --model mnist-blend"):
+        find_sampler("indi").sample(restore, degradation, images, images, noise)

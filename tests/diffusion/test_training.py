@@ -22,7 +22,8 @@ from coldbench.data.sources import array_source
 from coldbench.data.transforms import TRANSFORMS
 from coldbench.diffusion.catalog import Entry
 from coldbench.diffusion.degradations.inpaint import Inpainting
-from coldbench.diffusion.training import Progress, Recipe, Run, train
+from coldbench.diffusion.recipe import Recipe
+from coldbench.diffusion.training import Progress, Run, train
 
 CPU = torch.device("cpu")
 ENTRY = Entry(

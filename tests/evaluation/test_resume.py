@@ -64,9 +64,9 @@ class Kill(Exception):
     """Stands for the end of a process."""
 
 
-@pytest.mark.parametrize("stop", [8, 24, 40])
+@pytest.mark.parametrize("stop", [16, 32, 40])
 def test_a_measurement_taken_up_again_gives_the_same_bits(stop: int, tmp_path: Path) -> None:
-    whole = measure(task(40, 8))
+    whole = measure(task(40, 16))
     assert len(whole.values) == 3 * (2 * 2 + 4)
     keeper = Keeper(tmp_path / "s.pt", {"a": 1})
     seen = 0
@@ -78,10 +78,10 @@ def test_a_measurement_taken_up_again_gives_the_same_bits(stop: int, tmp_path: P
             raise Kill
 
     with pytest.raises(Kill) if stop < 40 else pytest.MonkeyPatch.context():
-        measure(task(40, 8), watch, keeper)
+        measure(task(40, 16), watch, keeper)
     resumed: list[int] = []
-    outcome = measure(task(40, 8), resumed.append, Keeper(tmp_path / "s.pt", {"a": 1}))
-    assert resumed[0] in range(8, stop + 1, 8), "a state is saved when it is due, and at the end"
+    outcome = measure(task(40, 16), resumed.append, Keeper(tmp_path / "s.pt", {"a": 1}))
+    assert resumed[0] in (*range(16, stop + 1, 16), stop), "a state is saved when it is due, and at the end"
     assert resumed[0] == 40 or stop < 40
     assert list(outcome.estimates.items()) == list(whole.estimates.items())
     assert outcome.deviations == whole.deviations
@@ -91,8 +91,8 @@ def test_a_measurement_taken_up_again_gives_the_same_bits(stop: int, tmp_path: P
 
 def test_what_came_of_a_finished_measurement_is_not_measured_again(tmp_path: Path) -> None:
     keeper = Keeper(tmp_path / "s.pt", {"a": 1})
-    whole = measure(task(40, 8), keeper=keeper)
-    unable = dataclasses.replace(task(40, 8), restore=None)
+    whole = measure(task(40, 16), keeper=keeper)
+    unable = dataclasses.replace(task(40, 16), restore=None)
     seen: list[int] = []
     again = measure(unable, seen.append, keeper)
     assert seen == [40]
@@ -112,21 +112,21 @@ def killed(folder: Path, images: int = 40) -> list[Path]:
             raise Kill
 
     with pytest.raises(Kill):
-        measure(task(images, 8), watch, Keeper(folder / "s.pt", {"a": 1}))
+        measure(task(images, 16), watch, Keeper(folder / "s.pt", {"a": 1}))
     return sorted(folder.glob("s.*.f32"))
 
 
 def test_the_state_on_disk_is_the_features_and_a_few_pictures(tmp_path: Path) -> None:
     """The rest does not grow with the number of images: of 10,000 in many dimensions, it is less than a tenth."""
     files = killed(tmp_path)
-    kinds = len(("original", *task(40, 8).methods))
+    kinds = len(("original", *task(40, 16).methods))
     assert len(files) == 2 * kinds
     features = sum(path.stat().st_size for path in files)
     assert features == kinds * 32 * (128 + 4) * 4, "the batch that was not saved is there, too"
     pictures = kinds * AUDITED * 32 * 32 * 4
-    assert (tmp_path / "s.pt").stat().st_size < pictures + 150_000
+    assert (tmp_path / "s.0.pt").stat().st_size < pictures + 150_000
     keeper = Keeper(tmp_path / "s.pt", {"a": 1})
-    measure(task(40, 8), keeper=keeper)
+    measure(task(40, 16), keeper=keeper)
     assert [path.name for path in tmp_path.iterdir()] == ["s.pt"], "they go when the outcome is known"
 
 
@@ -138,45 +138,47 @@ def test_features_that_are_not_those_of_the_state_are_named(harm: str, tmp_path:
     path.write_bytes({"short": content[:99], "changed": content}.get(harm, content))
     if harm == "gone":
         path.unlink()
-    with pytest.raises(BadInput, match=r"s\.pt is damaged \(.+\): begin anew with --fresh"):
-        measure(task(40, 8), keeper=Keeper(tmp_path / "s.pt", {"a": 1}))
+    with pytest.raises(BadInput, match=r"s\.0\.pt is damaged \(.+\): begin anew with --fresh"):
+        measure(task(40, 16), keeper=Keeper(tmp_path / "s.pt", {"a": 1}))
 
 
 def test_a_state_of_other_settings_is_not_taken_up(tmp_path: Path) -> None:
     Keeper(tmp_path / "s.pt", {"seed": 0}).save(few_scores(), now=True)
-    scores = no_scores()
-    Keeper(tmp_path / "s.pt", {"seed": 1}).load(scores)
-    assert scores.done == 0
-    Keeper(tmp_path / "s.pt", {"seed": 0}).load(scores)
+    other, same = (Keeper(tmp_path / "s.pt", {"seed": seed}) for seed in (1, 0))
+    assert other.done() == []
+    assert other.taken_up(blank, 0).done == 0
+    assert same.done() == [range(3)]
+    scores = same.taken_up(blank, 0)
     assert scores.done == 3
     assert scores.outcome().estimates == few_scores().outcome().estimates
 
 
-def no_scores() -> Scores:
-    return Scores(["degraded"], find_metrics(("SSIM",)), [], images=3, groups=2)
+def blank(start: int, state: Path | None) -> Scores:
+    return Scores(["degraded"], find_metrics(("SSIM",)), [], images=3, start=start, groups=2)
 
 
 def few_scores() -> Scores:
-    scores = no_scores()
+    scores = blank(0, None)
     images = torch.linspace(0, 1, 3 * 256).reshape(3, 1, 16, 16)
     scores.update(range(3), {"original": images, "degraded": images / 2})
     return scores
 
 
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
-    (tmp_path / "s.pt").write_bytes(b"PK")
-    with pytest.raises(BadInput, match=r"s\.pt is damaged \(.+\): begin anew with --fresh"):
-        Keeper(tmp_path / "s.pt", {}).load(no_scores())
+    (tmp_path / "s.0.pt").write_bytes(b"PK")
+    with pytest.raises(BadInput, match=r"s\.0\.pt is damaged \(.+\): begin anew with --fresh"):
+        Keeper(tmp_path / "s.pt", {}).done()
 
 
 def test_saving_takes_a_small_part_of_the_time(tmp_path: Path) -> None:
     keeper, scores = Keeper(tmp_path / "s.pt", {}), few_scores()
     keeper.save(scores, now=False)
-    first = keeper.path.stat().st_mtime_ns
+    state = tmp_path / "s.0.pt"
+    first = state.stat().st_mtime_ns
     keeper.save(scores, now=False)
-    assert keeper.path.stat().st_mtime_ns == first
+    assert state.stat().st_mtime_ns == first
     keeper.save(scores, now=True)
-    assert keeper.path.stat().st_mtime_ns > first
+    assert state.stat().st_mtime_ns > first
 
 
 def test_two_commands_on_one_folder_do_not_meet(tmp_path: Path) -> None:
@@ -221,10 +223,10 @@ def test_a_command_that_ends_well_takes_its_own_states_along_and_no_others(tmp_p
             stopped(tmp_path, {"seed": seed})
     assert states_in(tmp_path) == 2
     with claimed(tmp_path) as claim:
-        assert keeper_of(claim, "row", {"seed": 1}).path.exists()
+        assert keeper_of(claim, "row", {"seed": 1}).done() == [range(3)]
     assert states_in(tmp_path) == 1
     with claimed(tmp_path) as claim:
-        assert keeper_of(claim, "row", {"seed": 0}).path.exists()
+        assert keeper_of(claim, "row", {"seed": 0}).done() == [range(3)]
     assert not list(tmp_path.iterdir())
 
 

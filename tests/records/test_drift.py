@@ -228,5 +228,5 @@ def test_diff_of_two_files(tmp_path: Path, records: list[Record]) -> None:
     other.write_text("[]")
     assert coldbench("diff", other, other).returncode == 1
     other.write_text('[{"value": 1}]')
-    assert_one_clear_line(coldbench("diff", same, other), 2, "does not hold records of schema 4")
+    assert_one_clear_line(coldbench("diff", same, other), 2, "does not hold records of schema 5")
     assert_one_clear_line(coldbench("diff", same, tmp_path / "c.json"), 2, "No such file")

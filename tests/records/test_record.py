@@ -16,6 +16,7 @@ import pytest
 from coldbench.core.errors import BadInput
 from coldbench.records import record as module
 from coldbench.records.record import Difference, Record, as_row, load, save, to_json
+from coldbench.records.trials import Trial
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(Path(module.__file__).with_name("record.schema.json").read_text(encoding="utf-8"))
@@ -27,7 +28,9 @@ def full(records: list[Record]) -> Record:
     """A record of which every part is there."""
     record = next(each for each in records if each.interval and each.published)
     difference = Difference("other", 0.25, (0.125, 0.5), True, "this is better")
-    return dataclasses.replace(record, differences=(difference,), warning="few images")
+    trial = Trial("bfloat16", 64, 0.5, {"SSIM": 1e-5}, "SSIM moves by more than 1e-06")
+    conditions = dataclasses.replace(record.conditions, trial=(trial,))
+    return dataclasses.replace(record, differences=(difference,), warning="few images", conditions=conditions)
 
 
 def as_object(record: Record) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def readable(content: Any, folder: Path) -> bool:
         reason = str(error)
     else:
         return True
-    assert reason.startswith(f"{path} does not hold records of schema 4: ")
+    assert reason.startswith(f"{path} does not hold records of schema 5: ")
     assert len(reason.splitlines()) == 1
     return False
 
@@ -67,6 +70,7 @@ def fields_of(cls: type[Any], place: Place = ()) -> Iterator[tuple[Place, Any]]:
             yield from fields_of(kinds[0], (*place, name))  # type: ignore[arg-type]
     if cls is Record:
         yield from fields_of(Difference, ("differences", 0))
+        yield from fields_of(Trial, ("conditions", "trial", 0))
 
 
 FIELDS = dict(fields_of(Record))
@@ -89,7 +93,7 @@ def wrong_values(hint: Any) -> list[Any]:
 
 
 def test_every_kind_of_field_is_looked_at() -> None:
-    assert len(FIELDS) == 58
+    assert len(FIELDS) == 66
     assert ("identity", "degradation") in FIELDS
     assert ("differences", 0, "interval") in FIELDS
 
@@ -123,7 +127,17 @@ def test_each_field_is_held_to_its_type(place: Place, records: list[Record], tmp
 
 @pytest.mark.parametrize(
     "place",
-    [(), ("where",), ("metric",), ("identity",), ("conditions",), ("cost",), ("published",), ("differences", 0)],
+    [
+        (),
+        ("where",),
+        ("metric",),
+        ("identity",),
+        ("conditions",),
+        ("cost",),
+        ("published",),
+        ("differences", 0),
+        ("conditions", "trial", 0),
+    ],
 )
 def test_a_field_too_many_is_refused(place: Place, records: list[Record], tmp_path: Path) -> None:
     content = as_object(full(records))
@@ -149,6 +163,8 @@ def test_a_field_too_many_is_refused(place: Place, records: list[Record], tmp_pa
         (("interval",), [1.0, 2.0, 3.0]),
         (("interval",), [1.0, "2"]),
         (("differences",), [3]),
+        (("conditions", "trial"), ["bfloat16"]),
+        (("conditions", "trial", 0, "deviations"), {"SSIM": "small"}),
         (("schema_version",), 99),
         (("schema_version",), 1),
     ],
@@ -172,14 +188,14 @@ def test_numbers_that_are_none_are_refused(value: float, records: list[Record], 
 
 def test_an_arithmetic_without_a_tolerance_is_refused(records: list[Record], tmp_path: Path) -> None:
     content = as_object(full(records))
-    content["conditions"]["dtype"] = "float16"
+    content["conditions"]["dtype"] = "float8"
     assert not readable([content], tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "damaged", "3", '{"a": 1}', "[3]", '[{"value": 1}]', "[" * 100_000])
 def test_files_of_something_else_are_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(BadInput, match=r"a\.json does not hold records of schema 4"):
+    with pytest.raises(BadInput, match=r"a\.json does not hold records of schema 5"):
         load(tmp_path / "a.json")
 
 
@@ -201,7 +217,7 @@ def test_stored_records_are_there() -> None:
 
 def test_the_schema_is_one_and_has_exactly_the_fields_of_the_records() -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    classes: dict[str, Any] = {"record": Record, "difference": Difference}
+    classes: dict[str, Any] = {"record": Record, "difference": Difference, "trial": Trial}
     for name, hint in get_type_hints(Record).items():
         kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         if dataclasses.is_dataclass(kinds[0]):
@@ -221,6 +237,7 @@ def test_a_record_as_a_row_is_flat(records: list[Record]) -> None:
     record = full(records)
     assert (row["metric"], row["label"], row["value"]) == (record.metric.name, record.metric.label, record.value)
     assert (row["low"], row["high"]) == record.interval
+    assert row["trial"] == "bfloat16 0.5 s, SSIM 1.0e-05 (refused: SSIM moves by more than 1e-06)"
     assert row["degradation"] == "name superres, image_size 32, timesteps 3, mode area"
 
 

@@ -46,7 +46,7 @@ def test_what_was_measured_keeps_number_and_features_and_leaves_the_published_co
     assert (record.metric.name, record.metric.features, record.metric.label) == ("FID", COMPAT, f"FD[{COMPAT}]")
     assert record.published is None
     assert record.request["features"] == COMPAT, "what measures it again"
-    assert record.schema_version == (4 if version == 3 else 2)
+    assert record.schema_version == (5 if version == 3 else 2)
 
 
 @pytest.mark.parametrize("version", [3, 2])
@@ -57,7 +57,7 @@ def test_what_was_missing_lacks_the_paper_s_features(version: int, tmp_path: Pat
     assert record.published.printed == "438.59"
     assert record.reason == "no Inception weights: coldbench fetch inception"
     assert record.request["features"] == PAPER
-    assert record.schema_version == (4 if version == 3 else 2)
+    assert record.schema_version == (5 if version == 3 else 2)
 
 
 @pytest.mark.parametrize(("name", "label"), [("KID", f"KID[{COMPAT}]"), ("mine", f"mine[{COMPAT}]")])
@@ -85,18 +85,18 @@ def test_written_again_they_are_read_as_they_are(version: int, measured: bool, t
 
 def test_records_of_today_are_not_renamed(tmp_path: Path) -> None:
     """Whatever they are called."""
-    record = loaded(tmp_path, cell(**MEASURED, schema_version=4))
+    record = loaded(tmp_path, cell(**MEASURED, schema_version=5))
     assert (record.metric.label, record.published is None) == ("FID", False)
 
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
-    for broken in ({"metric": None}, {"request": []}, {"schema_version": 5}, {"schema_version": "3"}):
-        with pytest.raises(BadInput, match="does not hold records of schema 4"):
+    for broken in ({"metric": None}, {"request": []}, {"schema_version": 6}, {"schema_version": "3"}):
+        with pytest.raises(BadInput, match="does not hold records of schema 5"):
             loaded(tmp_path, cell(**broken))
 
 
 @pytest.mark.parametrize("path", sorted(shipped("results", "reference").rglob("*.json")), ids=lambda path: path.stem)
 def test_the_shipped_references_are_converted(path: Path) -> None:
     cells = json.loads(path.read_text(encoding="utf-8"))
-    assert {each["schema_version"] for each in cells} == {4}
+    assert {each["schema_version"] for each in cells} == {5}
     assert COMPAT not in {each["metric"]["features"] for each in cells}

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coldbench.cli import options
+from coldbench.cli import completion, keeping, options
 from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
@@ -15,28 +15,40 @@ from coldbench.core.interrupts import resumable
 
 
 @click.command(cls=SectionCommand)
-@options.what("--table", required=True, metavar="1|2|3|4|5|all|FILE.toml", help="A table of the paper, or your own.")
+@options.what(
+    "--table",
+    required=True,
+    metavar="1|2|3|4|5|all|FILE.toml",
+    help="A table of the paper, or your own.",
+    shell_complete=completion.offer(completion.tables_or_file),
+)
 @options.what(
     "--rows",
     type=Names(),
     default=(),
     metavar="NAMES",
+    shell_complete=completion.offer(completion.rows, listed=True),
     help="Only these rows or data sets, e.g. mnist,cifar10.",
 )
 @options.methods("all of the table")
 @options.images("all of the data set; in Table 5, 6400")
 @options.identity
 @options.conditions
+@keeping.kept
 @options.style
 @options.intervals
 @options.output(Path("results/run"), "records, tables and pictures")
-def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: Path, **asked: Any) -> None:
+@options.told("--dry-run", is_flag=True, help="Say what would be measured, what is missing, and what it would take.")
+def run(
+    table: str, rows: tuple[str, ...], style: str, intervals: bool, output: Path, dry_run: bool, **asked: Any
+) -> None:
     """Measure a table of the paper, or of your own, with the published numbers beside yours.
 
     \b
     Examples:
       coldbench run --table 2
       coldbench run --table all --images 1000 --format json
+      coldbench run --table 1 --rows mnist --dry-run
       coldbench run --table 3 --rows mnist --metrics SSIM,PSNR,KID
       coldbench run --table 1 --rows cifar10 --methods degraded --data npz:cifar10_test.npz
       coldbench run --table 3 --rows mnist --data folder:my_digits
@@ -50,6 +62,9 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
     table-N.md, pictures/. Rows that are there already stay; records of the same row with other images, seed or
     settings, and their picture, go to earlier/.
     """
+    if dry_run:
+        _forecast(table, Request.of(**asked), rows, style)
+        return
     from coldbench.commands.recording import check_measured
     from coldbench.commands.run import run_table
     from coldbench.records.formats import render
@@ -60,19 +75,37 @@ def run(table: str, rows: tuple[str, ...], style: str, intervals: bool, output: 
     check_measured(records)
 
 
+def _forecast(table: str, request: Request, rows: tuple[str, ...], style: str) -> None:
+    from coldbench.commands.dry_run import check_measurable, check_style, dry_run, render_dry_run
+
+    check_style(style)
+    found = dry_run(table, request, rows=rows)
+    print_text(render_dry_run(found, style))
+    check_measurable(found)
+
+
 @click.command(cls=SectionCommand)
-@click.argument("restorer", metavar="RESTORER")
+@click.argument(
+    "restorer",
+    metavar="RESTORER",
+    shell_complete=completion.offer(completion.models, completion.restorers),
+)
 @options.degradation
+@options.prediction
 @options.methods("degraded,sampled,direct; of a generator, those of its kind")
 @options.images("all of the data set")
 @options.channels("the network's own, or the images'")
 @options.identity
 @options.conditions
+@keeping.kept
 @options.style
 @options.intervals
 @options.output(Path("results/evaluate"), "records, table and picture")
 def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool, output: Path, **asked: Any) -> None:
-    """Measure any restoration model on any images: RESTORER is a model of the registry or module:attribute of yours.
+    """Measure any restoration model on any images.
+
+    RESTORER is a model of the registry, module:attribute of yours, a UNet in a folder of diffusers' (diffusers:PATH),
+    or a fetched model of the Hugging Face hub (hub:OWNER/NAME, or hub:OWNER/NAME:FILE for a file of weights).
 
     A restorer of yours is a callable R(x, s): images (B, C, S, S) in [-1, 1] after s = 1..T degradations in, estimates
     of the clean images out. A degradation of yours is a class or function whose arguments --set gives. Modules are
@@ -85,6 +118,7 @@ def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool
       coldbench evaluate my_module:restore --degradation cifar10-blur --data npz:cifar10_test.npz
       coldbench evaluate my_module:restore --degradation superres --set image_size=64 --set timesteps=3 --data folder:f
       coldbench evaluate my_module:restore --degradation my_module:Fade --set timesteps=5 --data my_module:my_images
+      coldbench evaluate diffusers:my_unet --degradation mnist-noise --data mnist --prediction eps
 
     The record in the output folder names the restorer and a hash of its parameters: coldbench check --reference guards
     it.
@@ -100,19 +134,28 @@ def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool
 
 
 @click.command(cls=SectionCommand)
-@click.argument("names", nargs=-1, required=True, metavar="A B [C ...]")
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    metavar="A B [C ...]",
+    shell_complete=completion.offer(completion.samplers, completion.models, completion.restorers),
+)
 @options.what(
     "--model",
     "models",
     multiple=True,
     metavar="NAME",
+    shell_complete=completion.offer(completion.models, completion.restorers),
     help="The checkpoint of the methods, or one hot and one cold.  [default: an embedded one of their kind]",
 )
 @options.degradation
+@options.prediction
 @options.methods("sampled, for restorers")
 @options.images("1000, or all there are")
 @options.identity
 @options.conditions
+@keeping.kept
 @options.style
 @options.output(Path("results/compare"), "record, table and picture")
 def compare(
@@ -123,7 +166,8 @@ def compare(
     \b
     Hot generation:   fixed-noise, estimated-noise, ddpm
     Cold generation:  perfect-symmetry, broken-symmetry
-    Restoration:      naive (Algorithm 1), improved (Algorithm 2), direct, degraded
+    From a blend:     fixed-noise (Algorithm 2), indi
+    Restoration:      naive (Algorithm 1), improved (Algorithm 2), direct, degraded, ihdm
     Your own:         module:attribute of a sampler
 
     \b
@@ -131,8 +175,10 @@ def compare(
       coldbench compare fixed-noise estimated-noise
       coldbench compare perfect-symmetry broken-symmetry --images 500
       coldbench compare estimated-noise broken-symmetry
+      coldbench compare fixed-noise indi --model mnist-blend
       coldbench compare naive improved direct --model mnist-superres
       coldbench compare my_module:a my_module:b --degradation mnist-blur --data mnist
+      coldbench compare diffusers:my_unet mnist-blur --degradation mnist-blur --data mnist --prediction x0
 
     Prints each difference with its 95 % interval, and which is better where that interval excludes zero. The record,
     the table and a picture with one row a method go to the output folder; another record of that name goes to earlier/.

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from coldbench.cli import options
-from coldbench.cli.parameters import SectionCommand, Setting
+from coldbench.cli import completion, options
+from coldbench.cli.parameters import SectionCommand, Setting, as_dict
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
@@ -38,15 +38,26 @@ def list_(what: str | None, data_root: Path | None) -> None:
 
 
 @click.command(cls=SectionCommand)
-@click.argument("name")
-@click.option("--preset", metavar="NAME", help="Another recipe of the same checkpoint, e.g. quick.")
-@click.option("--data", multiple=True, metavar="SPEC", help="Other training images, as in run; several are joined.")
+@click.argument("name", shell_complete=completion.offer(completion.models))
+@click.option(
+    "--preset",
+    metavar="NAME",
+    shell_complete=completion.offer(completion.presets),
+    help="Another recipe of the same checkpoint, e.g. quick.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="SPEC",
+    shell_complete=completion.offer(completion.data),
+    help="Other training images, as in run; several are joined.",
+)
 @click.option(
     "--set",
     "settings",
     type=Setting(),
     multiple=True,
-    callback=options.as_dict,
+    callback=as_dict,
     metavar="KEY=VALUE",
     help="Override a value of the recipe, e.g. steps=5000.",
 )
@@ -97,11 +108,13 @@ def train(name: str, **asked: Any) -> None:
       coldbench train cifar10-blur --data folder:cifar_jpeg --data npz:cifar_true.npz
       coldbench train mnist-blur --set steps=20000 --held-out 500
       coldbench train mnist-blur --from runs/mnist-blur/mnist-blur.safetensors
+      torchrun --standalone --nproc-per-node 2 -m coldbench train mnist-blur      two processes, two GPUs
 
     A stopped run is resumed when the same command is given again (mnist-cnn, a classifier that takes minutes on any
     CPU, starts anew). The result is a .safetensors file and a model card in OUTPUT/NAME, registered under NAME in
     $COLDBENCH_HOME/models/registry.toml. With --from, training continues from these weights with a recipe and a
-    learning-rate schedule of its own, on draws of its own; the file and the card tell of all stages.
+    learning-rate schedule of its own, on draws of its own; the file and the card tell of all stages. Processes that
+    torchrun starts share every batch of the recipe among them, and any number of them resumes.
     """
     from coldbench.commands.train import TrainRequest, train_checkpoint
 
@@ -113,7 +126,12 @@ def train(name: str, **asked: Any) -> None:
 @click.command("import", cls=SectionCommand)
 @click.argument("path", type=options.FILE)
 @click.option("--as", "name", required=True, metavar="NAME", help="The name to register it under.")
-@click.option("--like", metavar="MODEL", help="A registered model with its data set and degradation.  [default: NAME]")
+@click.option(
+    "--like",
+    metavar="MODEL",
+    shell_complete=completion.offer(completion.models),
+    help="A registered model with its data set and degradation.  [default: NAME]",
+)
 @options.settings
 @click.option(
     "--weights-key",
@@ -143,21 +161,25 @@ def import_(path: Path, **asked: Any) -> None:
 
 
 @click.command(cls=SectionCommand)
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument(
+    "names", nargs=-1, required=True, metavar="NAME...", shell_complete=completion.offer(completion.fetched)
+)
 @options.data_root
 @options.quiet
 def fetch(names: tuple[str, ...], data_root: Path | None, quiet: bool) -> None:
-    """Download data sets and feature weights; nothing else in coldbench downloads.
+    """Download data sets, feature weights and models of the hub; no other command downloads.
 
     NAME is a data set (mnist, cifar10), the weights of the paper's FID (inception), of LPIPS (lpips), or of another
-    feature space, by its name (coldbench list features). For celeba and afhq, whose licences must be agreed to by hand,
-    it says how to get them. An interrupted download is resumed when the same command is given again; every file is
-    checked.
+    feature space, by its name (coldbench list features); or a model of the Hugging Face hub, which evaluate and compare
+    then take by that name: hub:OWNER/NAME, a UNet of diffusers', or hub:OWNER/NAME:FILE, a file of weights. For celeba
+    and afhq, whose licences must be agreed to by hand, it says how to get them. An interrupted download is resumed when
+    the same command is given again; every file is checked.
 
     \b
     Examples:
       coldbench fetch mnist inception
       coldbench fetch dinov2-vit-s-14
+      coldbench fetch hub:google/ddpm-cifar10-32
     """
     from coldbench.commands.fetch import fetch as supply
 

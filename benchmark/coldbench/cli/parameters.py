@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from coldbench.cli.completion import offer
 from coldbench.cli.printing import stdout_for_results
 from coldbench.core.errors import BadInput, out_of_memory
 from coldbench.core.registry import Registry
@@ -93,6 +95,10 @@ class Names(click.ParamType[Any]):
             self.fail(f"there is an empty name in '{value}'", param, ctx)
         return tuple(self._known(name, param, ctx) for name in names)
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        names = (*(self.registry or ()), *self.besides)
+        return offer(lambda ctx, incomplete: names, listed=True)(ctx, param, incomplete)
+
     def _known(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if self.registry is None or name in self.besides:
             return name
@@ -100,6 +106,11 @@ class Names(click.ParamType[Any]):
             return self.registry.key(name)
         except BadInput as error:
             self.fail(str(error), param, ctx)
+
+
+def as_dict(ctx: click.Context, param: click.Parameter, value: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The pairs of a repeated option of settings."""
+    return dict(value)
 
 
 class Setting(click.ParamType[Any]):
@@ -124,6 +135,15 @@ class Setting(click.ParamType[Any]):
                 self.fail(f"'{value}' is not finite", param, ctx)
             return key, parsed
         return key, text
+
+
+class BatchSize(click.IntRange):
+    """A number of images, or ``auto``."""
+
+    name = "auto|integer"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == "auto" else super().convert(value, param, ctx)
 
 
 class TransformName(click.ParamType[Any]):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, NoReturn, TextIO, cast
 
 import click
 
+from coldbench.core import processes, vigil
 from coldbench.core.errors import BadInput, ColdbenchError, Interrupted, cause
 from coldbench.core.progress import forgiving_stderr, lead_nowhere, tell
 
@@ -104,19 +105,32 @@ def run_program(main: Callable[[], object]) -> None:
 
 def _run(main: Callable[[], object]) -> None:
     try:
-        main()
+        with _silent_unless_first(), vigil.kept():
+            main()
+    except Interrupted as error:
+        _leave(str(error), error.exit_code, own=False)
     except ColdbenchError as error:
         _leave(str(error), error.exit_code)
     except click.UsageError as error:
         _leave(f"{' '.join(error.format_message().split()).rstrip('.')}; see {_path(error)} --help", BadInput.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _leave("interrupted", Interrupted.exit_code)
+        _leave("interrupted", Interrupted.exit_code, own=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except BaseException as error:
         if os.environ.get("COLDBENCH_TRACEBACK"):
             raise
         _leave_after(error)
+
+
+@contextmanager
+def _silent_unless_first() -> Iterator[None]:
+    """Of several processes that are one command, let the first alone print."""
+    if processes.launched() == 1 or os.environ["RANK"] == "0":
+        yield
+        return
+    with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+        yield
 
 
 def _path(error: click.UsageError) -> str:
@@ -127,9 +141,14 @@ def _leave_after(error: BaseException) -> NoReturn:
     """Leave for a reason that nobody expected."""
     if isinstance(error, SystemExit):
         _leave(f"a plug-in failed: {cause(error)}", BadInput.exit_code)
-    _leave(f"a defect, of coldbench or of a plug-in: {cause(error)}; COLDBENCH_TRACEBACK=1 shows where", DEFECT)
+    _leave(
+        f"a defect, of coldbench or of a plug-in: {cause(error)}; COLDBENCH_TRACEBACK=1 shows where", DEFECT, own=False
+    )
 
 
-def _leave(message: str, code: int) -> NoReturn:
-    tell(f"coldbench: {message}")
+def _leave(message: str, code: int, *, own: bool = True) -> NoReturn:
+    """Say why, and leave; of several processes, one says it."""
+    words = vigil.last_words(message, own=own)
+    if words:
+        tell(f"coldbench: {words}")
     sys.exit(code)

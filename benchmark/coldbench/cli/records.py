@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coldbench.cli import options
+from coldbench.cli import completion, options
 from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
@@ -20,7 +20,15 @@ from coldbench.core.interrupts import resumable
     is_flag=True,
     help="Check the tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
 )
-@options.what("--table", "tables", type=Names(), default=(), metavar="NAMES", help="Only these tables, e.g. 1,3.")
+@options.what(
+    "--table",
+    "tables",
+    type=Names(),
+    default=(),
+    metavar="NAMES",
+    shell_complete=completion.offer(completion.tables, listed=True),
+    help="Only these tables, e.g. 1,3.",
+)
 @options.what("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
 @options.told("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
 @options.told("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
@@ -54,6 +62,8 @@ def check(
       coldbench check --full --update
       coldbench check --reference my_records        # written by run, evaluate or compare --output my_records
       coldbench check --reference cifar_records --data npz:cifar10_test.npz
+
+    With --dtype auto, each number is measured in the arithmetic of its reference.
 
     Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
     other images, weights, data or settings, and is refused; 3: nothing could be measured.

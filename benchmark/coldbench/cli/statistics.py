@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coldbench.cli import options
+from coldbench.cli import completion, options
 from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
@@ -15,7 +15,7 @@ from coldbench.metrics.features import FEATURES
 
 
 @click.command(cls=SectionCommand)
-@click.argument("data", metavar="DATA")
+@click.argument("data", metavar="DATA", shell_complete=completion.offer(completion.data))
 @options.what(
     "--features",
     type=Names(FEATURES),

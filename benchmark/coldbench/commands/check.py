@@ -7,20 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from coldbench.commands.output import shared_claim
 from coldbench.commands.plan import plan
 from coldbench.commands.recording import check_measured, measure_plan
-from coldbench.commands.request import Request
+from coldbench.commands.request import DEFAULTS, Request
+from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput, CheckFailed, ColdbenchError, Missing
 from coldbench.core.files import short_digest, write_text
-from coldbench.core.paths import exists, is_folder, shipped, writable_home
+from coldbench.core.paths import exists, shipped, writable_home
+from coldbench.core.processes import only_first
 from coldbench.core.progress import tell
 from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.diffusion.arithmetic import available
 from coldbench.diffusion.catalog import load_entries
 from coldbench.records import record as stored
 from coldbench.records.comparison import render_stored
 from coldbench.records.drift import Drift, Status, compare_records, summary
 from coldbench.records.drift_report import junit, render
-from coldbench.records.folder import Claim, claimed
+from coldbench.records.folder import Claim, record_files
 from coldbench.records.record import Record
 from coldbench.tables.tables import Row, select_rows
 
@@ -77,7 +81,7 @@ def check(
         references = {path: _load(path, request) for path in _references(folder, tables)}
         jobs = {path: _jobs(then, request) for path, then in references.items()}
         _check_uses(request, [asked for each in jobs.values() for _, asked, _ in each], folder)
-        with claimed(_workspace(folder, tables, request), fresh=request.fresh) as claim:
+        with shared_claim(_workspace(folder, tables, request), fresh=request.fresh) as claim:
             measured = {}
             for path, then in references.items():
                 measured[path] = [record for job in jobs[path] for record in _measure_again(*job, claim)]
@@ -112,6 +116,7 @@ def _workspace(folder: Path, tables: Sequence[str], request: Request) -> Path:
     return writable_home() / "check" / short_digest("\n".join(parts))
 
 
+@only_first
 def update(checked: Checked) -> None:
     """Let the new numbers be the references where they moved; what did not move stays as it is.
 
@@ -139,21 +144,20 @@ def update(checked: Checked) -> None:
             write_text(table, text)
 
 
+@only_first
 def _write_junit(drifts: Sequence[Drift], path: Path | None, error: str = "") -> None:
     if path:
         write_text(path, junit(drifts, "coldbench", error))
 
 
 def _references(folder: Path, tables: Sequence[str]) -> list[Path]:
-    paths = sorted(folder.glob("*.json")) if is_folder(folder) else []
+    paths = record_files(folder)
     if tables:
         known = {path.stem.removeprefix("table-"): path for path in paths}
         unknown = [table for table in tables if table not in known]
         if unknown:
             raise BadInput(f"no reference of table {', '.join(unknown)} in {folder}; known: {', '.join(known)}")
         paths = [known[table] for table in tables]
-    if not paths:
-        raise Missing(f"no records *.json in {folder}: coldbench run, evaluate and compare write such files")
     return paths
 
 
@@ -202,12 +206,14 @@ def _job(then: list[Record], request: Request) -> Job:
         request,
         images=first.identity.images,
         methods=methods,
+        dtype=_dtype(first, request),
         metrics=tuple(dict.fromkeys(_asked(record, "metric") for record in then)),
         features=tuple(filter(None, dict.fromkeys(_asked(record, "features") for record in then))) or ("none",),
         data=data,
         reference_statistics=_statistics(first, request),
         transform=first.request.get("transform"),
         settings=first.request.get("settings", {}),
+        prediction=first.request.get("prediction"),
         seed=first.identity.seed,
         protocol=first.identity.protocol,
         allow_random_weights=any(record.identity.checkpoint_sha256 == RANDOM_WEIGHTS for record in then),
@@ -218,6 +224,14 @@ def _job(then: list[Record], request: Request) -> Job:
         raise BadInput(
             f"the record of {first.where.row} does not say what measures it again: it lacks {error}"
         ) from error
+
+
+def _dtype(first: Record, request: Request) -> str:
+    """The arithmetic: what ``--dtype auto`` took is not chosen again; where the device lacks it, float32 will do."""
+    taken = first.conditions.dtype
+    if request.dtype != "auto" and not (first.conditions.trial and request.dtype == DEFAULTS.dtype):
+        return request.dtype
+    return taken if taken in available(choose_device(request.device)) else DEFAULTS.dtype
 
 
 def _data(first: Record, request: Request) -> str | None:
@@ -259,7 +273,9 @@ def _row(first: Record, methods: tuple[str, ...], request: Request) -> Row:
         if not found:
             raise BadInput(f"table {first.where.table} has no row {first.where.row} any more")
         return found[0]
-    if command not in ("evaluate", "compare"):
+    if command == "score":
+        raise BadInput(f"{first.where.row} was scored without a model: coldbench score measures it again")
+    if command not in ("evaluate", "compare", "sweep"):
         raise BadInput(f"{first.where.row} was measured from Python: no command measures it again")
     return Row(
         table=first.where.table,

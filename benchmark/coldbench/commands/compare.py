@@ -8,8 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from coldbench.commands.evaluate import evaluated_row, slug
-from coldbench.commands.output import save_comparison
+from coldbench.commands.evaluate import evaluated_row
+from coldbench.commands.keeping import check_keeping, write_scores
+from coldbench.commands.output import save_comparison, shared_claim
 from coldbench.commands.plan import NO_FEATURES, Plan, available, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
@@ -17,14 +18,16 @@ from coldbench.core.errors import BadInput, Missing
 from coldbench.core.registry import did_you_mean
 from coldbench.data.cache import ImageStore
 from coldbench.diffusion.catalog import find_entry, load_entries
+from coldbench.diffusion.elsewhere import is_elsewhere
 from coldbench.diffusion.registries import RESTORERS, SAMPLERS
 from coldbench.diffusion.samplers import DEGRADED_IMAGE, find_sampler
 from coldbench.evaluation.scores import ORIGINAL, Key
 from coldbench.metrics.intervals import Estimate, difference
+from coldbench.metrics.paired_tests import paired_tests
 from coldbench.records.comparison import verdict
-from coldbench.records.folder import Claim, claimed
+from coldbench.records.folder import Claim
 from coldbench.records.record import Difference, Record
-from coldbench.tables.tables import Row
+from coldbench.tables.tables import Row, slug
 
 #: Where results go, and how many images are measured, unless said otherwise.
 OUTPUT = Path("results/compare")
@@ -52,6 +55,11 @@ class Side:
         assert self.measured.outcome is not None
         return self.measured.outcome.estimates[self.method, metric, features]
 
+    def of_each(self, metric: str) -> Tensor | None:
+        """The metric of every image, (N,); None where it compares no images with originals."""
+        assert self.measured.outcome is not None
+        return self.measured.outcome.each.get((self.method, metric))
+
 
 def compare(
     names: Sequence[str],
@@ -76,15 +84,17 @@ def compare(
     """
     if len(set(names)) < len(names) or len(names) < 2:
         raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
+    check_keeping(request)
     stem = "-vs-".join(map(slug, names))
     rows = compared_rows(names, request, models, degradation, stem)
     store = request.store()
     if request.images is None:
         request = dataclasses.replace(request, images=_default_images(rows, request, store))
-    with claimed(output, fresh=request.fresh) as claim:
+    with shared_claim(output, fresh=request.fresh) as claim:
         sides = _sides(names, rows, request, store, claim)
         records = with_differences([sides[name] for name in names])
         save_comparison(records, _gallery(sides), output / stem)
+        write_scores([side.measured.scores_of_each({side.method: side.name}) for side in sides.values()], request)
     return records
 
 
@@ -100,7 +110,7 @@ def compared_rows(
             raise BadInput("restorers are compared by one method: name one with --methods")
         own = degradation or names[0]
         return {name: _restoring(name, own, methods, request, table) for name in names}
-    kinds = _by_kind(names)
+    kinds = _by_kind(names, models)
     checkpoints = _models(models, tuple(kinds), degradation, request)
     rows = {kind: _row(checkpoints[kind], methods, degradation, request, table) for kind, methods in kinds.items()}
     return {name: rows[kind] for kind, methods in kinds.items() for name in methods}
@@ -112,8 +122,8 @@ def _default_images(rows: Mapping[str, Row], request: Request, store: ImageStore
     return min([IMAGES, *(count for count in there if count is not None)])
 
 
-def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
-    """The methods of each kind, by what they start from; those that start from anything join the others."""
+def _by_kind(methods: Sequence[str], models: Sequence[str]) -> dict[str, list[str]]:
+    """The methods of each kind, by what they start from; those that start from anything join others or the model."""
     kinds: dict[str, list[str]] = {}
     for method in methods:
         if method not in SAMPLERS and ":" not in method:
@@ -121,7 +131,7 @@ def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
                 f"unknown method '{method}'{did_you_mean(method, SAMPLERS)} (restorers are compared with --degradation)"
             )
     starts = {method: find_sampler(method).start for method in methods}
-    known = [start for start in starts.values() if start in MODELS] or [DEGRADED_IMAGE]
+    known = [start for start in starts.values() if start in MODELS] or [*map(_kind, models), DEGRADED_IMAGE]
     for method, start in starts.items():
         kinds.setdefault(start if start in MODELS else known[0], []).append(method)
     if DEGRADED_IMAGE in kinds and len(kinds) > 1:
@@ -131,14 +141,23 @@ def _by_kind(methods: Sequence[str]) -> dict[str, list[str]]:
     return kinds
 
 
+def _kind(model: str) -> str:
+    """The kind of method that a model serves, by what it starts from; a restorer from outside starts from an image.
+
+    Raises:
+        BadInput: there is no such model.
+    """
+    own = model not in load_entries() and (":" in model or model in RESTORERS)
+    return DEGRADED_IMAGE if own else find_entry(model).start.get("name", DEGRADED_IMAGE)
+
+
 def _models(names: Sequence[str], kinds: Sequence[str], degradation: str | None, request: Request) -> dict[str, str]:
     """The checkpoint of each kind of method: the one named that has the kind's start, or the default."""
     models = {kind: MODELS[kind] for kind in kinds}
     named: set[str] = set()
     entries = load_entries()
     for name in names:
-        own = name not in entries and (":" in name or name in RESTORERS)
-        kind = DEGRADED_IMAGE if own else find_entry(name).start.get("name", DEGRADED_IMAGE)
+        kind = _kind(name)
         if kind not in kinds:
             raise BadInput(f"--model {name} serves none of these methods")
         if kind in named:
@@ -173,12 +192,14 @@ def _sides(
     names: Sequence[str], rows: Mapping[str, Row], request: Request, store: ImageStore, claim: Claim
 ) -> dict[str, Side]:
     """All rows are planned before any is measured."""
-    plans = {row.name: plan(row, request, store) for row in rows.values()}
+    elsewhere = {row.name for row in rows.values() if is_elsewhere(row.checkpoint)}
+    others = dataclasses.replace(request, prediction=None) if elsewhere else request
+    plans = {row.name: plan(row, request if row.name in elsewhere else others, store) for row in rows.values()}
     for each in plans.values():
         for reason in (*each.missing.values(), *_asked_and_absent(each)):
             raise Missing(reason)
     command = {"command": "compare", "table": None}
-    measured = {name: measure_plan(each, claim, command, name) for name, each in plans.items()}
+    measured = {name: measure_plan(each, claim, command, name, each=True) for name, each in plans.items()}
     return {
         name: Side(name, name if name in row.methods else row.methods[0], measured[row.name])
         for name, row in ((name, rows[name]) for name in names)
@@ -215,12 +236,16 @@ def _difference(a: Side, b: Side, record: Record) -> Difference:
     paired = _paired(a, b)
     estimates = [side.estimate(metric.name, metric.features) for side in (a, b)]
     found = difference(*estimates, paired=paired)
+    numbers = [each for each in (a.of_each(metric.name), b.of_each(metric.name)) if each is not None]
+    tests = paired_tests(*numbers) if paired and len(numbers) == 2 else None
     return Difference(
         against=a.name,
         value=found.value,
         interval=found.interval,
         paired=found.paired,
         verdict=verdict(found.value, found.interval, a.name, record),
+        sign_test=tests and tests.sign,
+        wilcoxon=tests and tests.wilcoxon,
     )
 
 

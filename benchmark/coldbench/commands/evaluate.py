@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coldbench.commands.draft import Given
-from coldbench.commands.output import save_row
+from coldbench.commands.keeping import check_keeping, write_scores
+from coldbench.commands.output import save_row, shared_claim
 from coldbench.commands.plan import Plan, plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput, Missing
 from coldbench.core.registry import did_you_mean, module_hint
 from coldbench.data.datasets import dataset_title
-from coldbench.diffusion.catalog import find_entry, load_entries
+from coldbench.diffusion.building import build_degradation
+from coldbench.diffusion.catalog import Entry, find_entry, load_entries
 from coldbench.diffusion.registries import DEGRADATIONS, RESTORERS, SAMPLERS
 from coldbench.diffusion.samplers import find_sampler
-from coldbench.records.folder import claimed
 from coldbench.records.record import Record
-from coldbench.tables.tables import Row
+from coldbench.tables.tables import Row, slug
 
 #: Where results go unless said otherwise.
 OUTPUT = Path("results/evaluate")
@@ -41,11 +41,13 @@ def evaluate(restorer: str, request: Request, *, degradation: str | None = None,
     Raises:
         BadInput, Missing: as ``coldbench evaluate --help`` says; and where nothing says what to restore.
     """
+    check_keeping(request)
     row = evaluated_row(restorer, degradation, request)
     prepared = _planned(row, request, Given())
-    with claimed(output, fresh=request.fresh) as claim:
+    with shared_claim(output, fresh=request.fresh) as claim:
         measured = measure_plan(prepared, claim, {"command": "evaluate", "table": None}, restorer)
         save_row(measured.records, measured.gallery, output, row, [row])
+        write_scores([measured.scores_of_each()], request)
     return measured.records
 
 
@@ -92,16 +94,20 @@ def evaluated_row(restorer: str, degradation: str | Mapping[str, Any] | None, re
         title=dataset_title(data),
         dataset=entry.dataset if entry else data,
         checkpoint=restorer,
-        methods=request.methods or _methods(start),
+        methods=request.methods or _methods(entry),
         metrics=METRICS[:1] if start else METRICS,
         degradation=degradation_settings(degradation) if isinstance(degradation, str) else degradation,
     )
 
 
-def _methods(start: str) -> tuple[str, ...]:
-    """What is measured unless said otherwise; of a generator, all methods that begin with its start."""
-    fitting = tuple(name for name in SAMPLERS if SAMPLERS.is_builtin(name) and find_sampler(name).start == start)
-    return fitting if start else METHODS
+def _methods(entry: Entry | None) -> tuple[str, ...]:
+    """What is measured unless said otherwise; of a generator, all methods that are made for it."""
+    start = entry.start.get("name") if entry else None
+    if entry is None or start is None:
+        return METHODS
+    degradation = build_degradation(entry.degradation, entry.name)
+    builtin = filter(SAMPLERS.is_builtin, SAMPLERS)
+    return tuple(name for name in builtin if find_sampler(name).is_made_for(start, degradation))
 
 
 def degradation_settings(name: str) -> Mapping[str, Any]:
@@ -119,11 +125,6 @@ def degradation_settings(name: str) -> Mapping[str, Any]:
     return find_entry(name).degradation
 
 
-def slug(name: str) -> str:
-    """A name as part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
-
-
 def measure_given(row: Row, request: Request, given: Given, output: Path | None = None) -> Measurement:
     """Measure objects from Python; no command has these numbers again.
 
@@ -134,7 +135,7 @@ def measure_given(row: Row, request: Request, given: Given, output: Path | None 
     prepared, command = _planned(row, request, given), {"command": "python", "table": None}
     if output is None:
         return measure_plan(prepared, None, command, row.name)
-    with claimed(output, fresh=request.fresh):
+    with shared_claim(output, fresh=request.fresh):
         measured = measure_plan(prepared, None, command, row.name)
         save_row(measured.records, measured.gallery, output, row, [row])
         return measured

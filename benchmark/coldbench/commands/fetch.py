@@ -1,4 +1,4 @@
-"""``coldbench fetch``: data sets and the weights of metrics, by name."""
+"""``coldbench fetch``: data sets, the weights of metrics, and models of the hub, by name."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from coldbench.core.errors import BadInput, Missing
 from coldbench.core.paths import writable_home
 from coldbench.core.registry import did_you_mean
 from coldbench.data.datasets import DATASETS, find_dataset
+from coldbench.diffusion import hub_models
 from coldbench.metrics import inception, perceptual
 from coldbench.metrics.dinov2 import DINOV2
 from coldbench.metrics.fidelity import CLIP, VGG16
@@ -26,7 +27,7 @@ def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
     """Fetch what the names stand for; those that end with an error come last.
 
     Args:
-        names: of data sets, or keys of ``WEIGHTS``.
+        names: of data sets, keys of ``WEIGHTS``, or models of the hub.
         request: where data sets belong.
 
     Yields:
@@ -50,6 +51,8 @@ def fetch(names: Sequence[str], request: Request) -> Iterator[str]:
 def _job(name: str, request: Request) -> Callable[[], str]:
     if name in WEIGHTS:
         return partial(WEIGHTS[name].fetch, quiet=request.quiet)
+    if name.startswith(hub_models.PREFIX):
+        return partial(hub_models.hub_model(name).fetch, quiet=request.quiet)
     if name not in DATASETS:
         raise BadInput(f"nothing called '{name}' can be fetched{did_you_mean(name, [*DATASETS, *WEIGHTS])}")
     dataset = find_dataset(name)

@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
 from coldbench.commands.listing import listed
-from coldbench.core.errors import BadInput, one_line
+from coldbench.core.errors import BadInput
 from coldbench.core.paths import writable_home
 from coldbench.core.weights import pack_weights
-from coldbench.diffusion.building import build_degradation, build_network
-from coldbench.diffusion.catalog import Entry, find_entry, find_recipe, load_entries, register, user_registry
+from coldbench.diffusion.building import build_degradation
+from coldbench.diffusion.catalog import find_entry, find_recipe, load_entries, register, user_registry
 from coldbench.diffusion.registries import DEGRADATIONS
-from coldbench.diffusion.released import check_degradation, infer_degradation, infer_network, read_released
+from coldbench.diffusion.released import (
+    check_degradation,
+    infer_degradation,
+    infer_network,
+    network_with,
+    read_released,
+)
 from coldbench.metrics.features import FEATURES
 
 #: Of a checkpoint's name, in characters: names of files are made of it.
@@ -75,7 +78,9 @@ def import_checkpoint(request: ImportRequest) -> str:
         preset="",
     )
     check_degradation(released, degradation)
-    entry = register(entry, pack_weights(_loaded(entry, released.weights)), replacing=request.force)
+    _ = entry.channels  # or no image has them
+    content = pack_weights(network_with(released.weights, entry.network, entry.name))
+    entry = register(entry, content, replacing=request.force)
     return (
         f"{entry.weights}\nsha256 {entry.sha256}\n{listed(network)}\n{listed(degradation)}\n"
         + (f"read off the file's buffers: {listed(told.settings)}\n" if told.settings else "")
@@ -116,19 +121,3 @@ def _check_name(name: str) -> None:
         )
     if name in DEGRADATIONS or name in FEATURES:
         raise BadInput(f"'{name}' is taken by a degradation or a feature extractor: choose another name with --as")
-
-
-def _loaded(entry: Entry, weights: Mapping[str, Tensor]) -> nn.Module:
-    """The entry's network with these parameters.
-
-    Raises:
-        BadInput: they do not fit it, or no image has its channels.
-    """
-    _ = entry.channels
-    with torch.device("meta"):  # what the file says of its size may be anything, and takes no memory yet
-        network = build_network(entry.network, entry.name)
-    try:
-        network.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        raise BadInput(f"the parameters do not fit {listed(entry.network)}: {one_line(error)[:300]}") from error
-    return network

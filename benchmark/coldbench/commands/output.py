@@ -3,33 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from coldbench.core.files import short_digest, write_text
+from coldbench.core.processes import is_first, meet, only_first, size
 from coldbench.evaluation.resume import Keeper
 from coldbench.metrics.metric import METRICS
 from coldbench.records.comparison import render_comparison
-from coldbench.records.folder import Claim, holds, renewed, set_aside, stored_records
+from coldbench.records.folder import Claim, claimed, holds, renewed, set_aside, stored_records
 from coldbench.records.formats import render
 from coldbench.records.pictures import save_picture
 from coldbench.records.record import Record, save
 from coldbench.tables.tables import Row
 
 #: Parts of an identity that change with the version: states of a new version overwrite those of the old one.
-_SOFTWARE = frozenset({"versions", "code"})
+SOFTWARE = frozenset({"versions", "code"})
+
+
+@contextmanager
+def shared_claim(folder: Path, *, fresh: bool) -> Iterator[Claim]:
+    """``claimed``, where several processes may be one command: the first has the folder for all.
+
+    Raises:
+        BadInput: see ``records.folder.claimed``.
+    """
+    if not is_first():
+        meet()
+        yield Claim(folder)
+        return
+    with claimed(folder, fresh=fresh, alone=size() == 1) as claim:
+        meet()
+        yield claim
 
 
 def keeper(claim: Claim, stem: str, identity: Mapping[str, Any]) -> Keeper:
     """Of one measurement. Another request is another file: it neither finds nor overwrites this one's."""
-    request = {key: value for key, value in identity.items() if key not in _SOFTWARE}
+    request = {key: value for key, value in identity.items() if key not in SOFTWARE}
     name = f"{stem}-{short_digest(json.dumps(request, sort_keys=True, default=str))}.pt"
     return Keeper(claim.state(name), identity)
 
 
+@only_first
 def save_row(
     records: Sequence[Record], gallery: Mapping[str, Tensor], output: Path, row: Row, rows: Sequence[Row]
 ) -> None:
@@ -84,6 +103,7 @@ def _index(names: Sequence[str], name: str) -> tuple[int, str]:
     return (names.index(name), "") if name in names else (len(names), name)
 
 
+@only_first
 def save_comparison(records: Sequence[Record], gallery: Mapping[str, Tensor], stem: Path) -> None:
     """Write record, table and picture of a comparison; a record of that name with other numbers is set aside.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -11,25 +11,30 @@ import torch
 from tqdm import tqdm
 
 from coldbench.commands.draft import NOTHING_GIVEN, Draft, Given, draft_of, unlike_its_table
-from coldbench.commands.request import Request
+from coldbench.commands.references import references_of, unknown_images
+from coldbench.commands.request import BATCH_SIZE, Request
 from coldbench.commands.restorers import restorer_of
 from coldbench.commands.scoring import asked_names, usable_metrics
 from coldbench.core.devices import device_name
-from coldbench.core.errors import BadInput, Missing
+from coldbench.core.errors import Missing
+from coldbench.core.processes import first_goes_first
 from coldbench.core.provenance import code_digest, versions
 from coldbench.data.cache import ImageStore
 from coldbench.data.sources import ImageSource
+from coldbench.diffusion.arithmetic import check_available
 from coldbench.diffusion.building import complete
+from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.checks import check_count, check_metrics
+from coldbench.evaluation.details import NO_DETAILS, Details
 from coldbench.evaluation.generation import PAPER_IMAGES, Generation, check_generation, generate
-from coldbench.evaluation.loop import check_count, check_metrics
-from coldbench.evaluation.reference_statistics import TrainingFeatures, TrainingSet, given_statistics, training_start
+from coldbench.evaluation.reference_statistics import training_start
 from coldbench.evaluation.restoration import Task, check, measure
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome
 from coldbench.evaluation.set_features import View
 from coldbench.metrics.features import FeatureSpace
-from coldbench.metrics.frechet import FeatureStatistics
 from coldbench.metrics.metric import Metric
+from coldbench.records.trials import Trial
 from coldbench.tables.tables import Row
 
 RESTORES = "--reference-statistics is what generated images are compared with, and this row restores"
@@ -49,6 +54,14 @@ class Plan:
         metrics: all that were asked for.
         features: the feature spaces.
         asked: metric or feature space -> the name by which it was asked for, e.g. ``module:attribute``.
+        restore: R; None where the network has no part.
+        shape: (C, S, S) of the images.
+        batch_size: images at a time.
+        skipped: images of the data set before the first that is measured.
+        names: of all images of the data set; empty where they have none.
+        trial: see ``records.record.Conditions``.
+        again: plans the same row by another request.
+        task: the measurement itself; None if there is nothing to run.
         measure: runs it; None if there is nothing to run. Takes what ``evaluation.restoration.measure`` takes beside
             its task.
         images: N.
@@ -67,7 +80,15 @@ class Plan:
     metrics: Sequence[Metric] = ()
     features: Sequence[FeatureSpace] = ()
     asked: Mapping[str, str] = field(default_factory=dict)
-    measure: Callable[[Callable[[int], object], Keeper | None], Outcome] | None = None
+    restore: Restore | None = None
+    shape: tuple[int, int, int] = (1, 1, 1)
+    batch_size: int = 1
+    skipped: int = 0
+    names: tuple[str, ...] = ()
+    trial: tuple[Trial, ...] = ()
+    again: Callable[[Request], Plan] | None = None
+    task: Task | Generation | None = None
+    measure: Callable[[Callable[[int], object], Keeper | None, Details], Outcome] | None = None
     images: int | None = None
     transform: str = "native"
     degradation: Mapping[str, Any] = field(default_factory=dict)
@@ -94,18 +115,18 @@ class Plan:
             "protocol": self.request.protocol,
             "transform": self.transform,
             "seed": self.request.seed,
-            "batch_size": self.request.batch_size,
-            "dtype": self.request.dtype,
+            "batch_size": self.batch_size,
+            "dtype": self.request.arithmetic,
             "device": device_name(self.device),
             "versions": versions(),
             "code": code_digest(),
         }
 
-    def run(self, label: str, keeper: Keeper | None) -> Outcome:
+    def run(self, label: str, keeper: Keeper | None, details: Details = NO_DETAILS) -> Outcome:
         """Measure, with a progress bar; there must be something to measure."""
         assert self.measure is not None
         with tqdm(total=self.images, desc=label, unit="img", disable=self.request.quiet) as bar:
-            return self.measure(lambda images: bar.update(images) and None, keeper)
+            return self.measure(lambda images: bar.update(images) and None, keeper, details)
 
 
 def plan(row: Row, request: Request, store: ImageStore, *, tabled: bool = False, given: Given = NOTHING_GIVEN) -> Plan:
@@ -122,11 +143,19 @@ def plan(row: Row, request: Request, store: ImageStore, *, tabled: bool = False,
         BadInput: names, settings, methods, images or weights that do not fit.
         Missing: something asked for by name is absent: a device, a feature space.
     """
+    # What the first process takes from images (statistics, features) the others find in the cache.
+    with first_goes_first():
+        return _planned(row, request, store, tabled, given)
+
+
+def _planned(row: Row, request: Request, store: ImageStore, tabled: bool, given: Given) -> Plan:
     draft = draft_of(row, request, given)
+    check_available(request.arithmetic, draft.device)
     wrong = unlike_its_table(draft) if tabled else ""
     if wrong:
         return _nothing(draft, wrong)
-    return _generation(draft, store) if draft.start else _restoration(draft, store)
+    found = _generation(draft, store) if draft.start else _restoration(draft, store)
+    return replace(found, again=lambda other: plan(row, other, store, tabled=tabled, given=given))
 
 
 def available(row: Row, request: Request, store: ImageStore) -> int | None:
@@ -158,6 +187,7 @@ def _plan(draft: Draft, **facts: Any) -> Plan:
         "start": draft.start,
         "asked": asked_names(draft),
         "device": draft.device,
+        "batch_size": draft.request.images_at_a_time(),
     }
     return Plan(**{**common, **facts})
 
@@ -179,12 +209,13 @@ def _restoration(draft: Draft, store: ImageStore) -> Plan:
         return _plan(draft, missing=missing)
     images = source.count - protocol.skipped if request.images is None else request.images
     check_count(images, source.count, protocol.skipped, source.name)
+    channels, batch_size = _channels(draft, source), _batch_size(request, restore)
     task = Task(
         pixels=store.pixels(
             source,
             transform=draft.transform,
             image_size=degradation.image_size,
-            channels=_channels(draft, source),
+            channels=channels,
             count=images + protocol.skipped,
         ),
         degradation=degradation,
@@ -195,7 +226,7 @@ def _restoration(draft: Draft, store: ImageStore) -> Plan:
         protocol=protocol,
         images=images,
         seed=request.seed,
-        batch_size=request.batch_size,
+        batch_size=batch_size,
         device=draft.device,
     )
     check(task)
@@ -206,6 +237,12 @@ def _restoration(draft: Draft, store: ImageStore) -> Plan:
         methods=methods,
         networked=networked,
         features=spaces,
+        restore=restore,
+        shape=(channels, degradation.image_size, degradation.image_size),
+        batch_size=batch_size,
+        skipped=protocol.skipped,
+        names=source.names,
+        task=task,
         measure=partial(measure, task),
         images=images,
         checkpoint_sha256=sha256,
@@ -214,6 +251,11 @@ def _restoration(draft: Draft, store: ImageStore) -> Plan:
         degradation=degradation.settings,
         float32_only=degradation.float32_only,
     )
+
+
+def _batch_size(request: Request, restore: Restore | None) -> int:
+    """Images at a time: as many as were asked for, or as R takes."""
+    return request.images_at_a_time(getattr(restore, "chunk", BATCH_SIZE))
 
 
 def _channels(draft: Draft, source: ImageSource) -> int:
@@ -241,7 +283,7 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         "image_size": degradation.image_size,
         "channels": entry.channels,
     }
-    references, gone = _references(draft, metrics, spaces, store, View(device=draft.device, **shape))
+    references, gone = references_of(draft, metrics, spaces, store, View(device=draft.device, **shape))
     metrics = [metric for metric in metrics if any((space.name, metric.name) in references for space in spaces)]
     spaces = [space for space in spaces if all((space.name, metric.name) in references for metric in metrics)]
     if not spaces or not metrics:
@@ -251,6 +293,7 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         start = training_start(entry.dataset, entry.start, store, **shape)
     except Missing as error:
         return _nothing(draft, str(error))
+    batch_size = _batch_size(request, restore)
     task = Generation(
         degradation=degradation,
         start=start,
@@ -262,7 +305,7 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         images=images,
         channels=entry.channels,
         seed=request.seed,
-        batch_size=request.batch_size,
+        batch_size=batch_size,
         device=draft.device,
     )
     check_generation(task)
@@ -273,6 +316,10 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         methods=draft.methods,
         networked=draft.methods,
         features=spaces,
+        restore=restore,
+        shape=task.shape,
+        batch_size=batch_size,
+        task=task,
         measure=partial(generate, task),
         images=images,
         start=start,
@@ -281,60 +328,5 @@ def _generation(draft: Draft, store: ImageStore) -> Plan:
         data_sha256=training.digest,
         degradation=degradation.settings,
         float32_only=degradation.float32_only,
-        warning=_unknown_images(request),
-    )
-
-
-def _references(
-    draft: Draft, metrics: Sequence[Metric], spaces: Sequence[FeatureSpace], store: ImageStore, view: View
-) -> tuple[dict[tuple[str, str], TrainingFeatures], dict[tuple[str, str], str]]:
-    """What generated images are compared with, by feature space and metric; and why that is absent for some."""
-    if draft.request.reference_statistics:
-        return _given_references(draft.request, metrics, spaces, view)
-    found: dict[tuple[str, str], TrainingFeatures] = {}
-    gone: dict[tuple[str, str], str] = {}
-    for space in spaces:
-        training = TrainingSet(draft.dataset, space, store, view)
-        for metric in metrics:
-            try:
-                found[space.name, metric.name] = training.seen_by(metric)
-            except Missing as error:
-                if draft.request.features != ("auto",):
-                    raise
-                gone[metric.name, space.name] = str(error)
-    return found, gone
-
-
-def _given_references(
-    request: Request, metrics: Sequence[Metric], spaces: Sequence[FeatureSpace], view: View
-) -> tuple[dict[tuple[str, str], TrainingFeatures], dict[tuple[str, str], str]]:
-    """``_references`` out of a file of statistics, which are those of one feature space.
-
-    Raises:
-        BadInput: several feature spaces, or a file that does not fit.
-    """
-    path = request.reference_statistics
-    if path is None or not spaces:
-        return {}, {}
-    if len(spaces) > 1:
-        names = ", ".join(space.name for space in spaces)
-        raise BadInput(f"--reference-statistics are those of one feature space: choose one of {names} with --features")
-    name, given = spaces[0].name, given_statistics(path, spaces[0], view)
-    found = {(name, metric.name): given for metric in metrics if metric.accumulator is FeatureStatistics}
-    gone = {
-        (metric.name, name): f"{metric.name} needs the features of every image, and {path} holds their mean and "
-        "covariance alone"
-        for metric in metrics
-        if (name, metric.name) not in found
-    }
-    return found, gone
-
-
-def _unknown_images(request: Request) -> str:
-    """What speaks against statistics from a file, where these are the reference."""
-    if request.reference_statistics is None:
-        return ""
-    return (
-        f"{request.reference_statistics.name} does not say of how many images its statistics are, nor in which feature "
-        "space: compare the distance only with others against the same file"
+        warning=unknown_images(request),
     )

@@ -6,14 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from torch import Tensor
 
+from coldbench.commands.keeping import saved_images, scores_of_each
 from coldbench.commands.output import keeper
 from coldbench.commands.plan import Plan
+from coldbench.commands.trial import settled
 from coldbench.core.devices import device_name
 from coldbench.core.errors import Missing
+from coldbench.core.processes import size
 from coldbench.core.progress import tell
 from coldbench.core.provenance import revision, versions
+from coldbench.evaluation.details import Details
 from coldbench.evaluation.scores import Key, Outcome
 from coldbench.metrics.features import FID_FEATURES
 from coldbench.metrics.metric import Metric
@@ -50,8 +55,21 @@ class Measurement:
         """See ``evaluation.scores.Outcome``; empty where nothing was measured."""
         return self.outcome.gallery if self.outcome else {}
 
+    def scores_of_each(self, names: Mapping[str, str] | None = None) -> pd.DataFrame:
+        """The scores of every image; see ``coldbench.commands.keeping.scores_of_each``.
 
-def measure_plan(plan: Plan, claim: Claim | None, command: Mapping[str, Any], label: str) -> Measurement:
+        Args:
+            names: method -> what it is called; all by their own names unless given.
+        """
+        if self.outcome is None:
+            return pd.DataFrame()
+        own = {method: method for method in self.plan.methods}
+        return scores_of_each(self.plan, self.outcome, own if names is None else names)
+
+
+def measure_plan(
+    plan: Plan, claim: Claim | None, command: Mapping[str, Any], label: str, *, each: bool = False
+) -> Measurement:
     """Run a plan, and say what came of it.
 
     Args:
@@ -59,13 +77,17 @@ def measure_plan(plan: Plan, claim: Claim | None, command: Mapping[str, Any], la
         claim: of the folder that keeps the state of a stopped measurement; None if none is kept.
         command: the command that measures the numbers again; see ``request_of``.
         label: of the progress bar.
+        each: whether the scores of every image are kept, even if no file of them was asked for.
 
     Raises:
         BadInput, CheckFailed: see ``evaluation.restoration.measure``.
     """
     outcome = None
     if plan.measure is not None:
-        outcome = plan.run(label, keeper(claim, plan.row.stem, plan.identity()) if claim else None)
+        plan = settled(plan, claim, label)
+        details = Details(saved_images(plan), each=each or plan.request.per_image is not None)
+        identity = plan.identity() | {"each": details.each}
+        outcome = plan.run(label, keeper(claim, plan.row.stem, identity) if claim else None, details)
         if not plan.request.quiet:
             tell(_profile(outcome, plan.images or 0))
     return Measurement(plan, _records(plan, outcome, request_of(plan, command)), outcome)
@@ -88,6 +110,7 @@ def request_of(plan: Plan, command: Mapping[str, Any]) -> dict[str, Any]:
         "data": request.data,
         "reference_statistics": None if request.reference_statistics is None else str(request.reference_statistics),
         "transform": request.transform,
+        "prediction": request.prediction,
         "settings": dict(request.settings),
     }
 
@@ -204,12 +227,13 @@ def _identity(plan: Plan, method: str, features: str, *, measured: bool) -> Iden
 def _conditions(plan: Plan) -> Conditions:
     return Conditions(
         device=device_name(plan.device),
-        dtype=plan.request.dtype,
-        batch_size=plan.request.batch_size,
-        processes=1,
+        dtype=plan.request.arithmetic,
+        batch_size=plan.batch_size,
+        processes=size(),
         float32_only=plan.float32_only,
         versions=versions(),
         revision=revision(),
+        trial=plan.trial,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import data_folder
 from coldbench.core.registry import did_you_mean
+from coldbench.diffusion import ARITHMETICS
 from coldbench.evaluation import PROTOCOLS
 
 if TYPE_CHECKING:  # options are declared without waiting for torch
@@ -19,7 +20,17 @@ if TYPE_CHECKING:  # options are declared without waiting for torch
 
 #: Where to compute, and in which arithmetic.
 DEVICES = ("auto", "cpu", "cuda")
-DTYPES = ("float32", "bfloat16")
+DTYPES = (*ARITHMETICS, "auto")
+#: Images at a time unless something else decides.
+BATCH_SIZE = 64
+#: What a network from elsewhere predicts.
+PREDICTIONS = ("x0", "eps", "v")
+#: How images are saved.
+SAVE_FORMATS = ("npy", "png", "png16", "npz")
+#: Options that are paths, for which text will do.
+_PATHS = {"reference_statistics": "file", "save_images": "folder", "per_image": "file"}
+#: What a file with the scores of every image may end in.
+_TABLES = (".csv", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +49,19 @@ class Request:
         transform: of the images; it overrides the row's.
         settings: of the degradation; they override the row's.
         channels: C of the images, 1 or 3; the network's own, or the images', unless given.
+        prediction: what a model from elsewhere predicts, ``x0``, ``eps`` or ``v``; what it says itself, unless given.
         protocol: ``paper`` or ``released``.
         seed: of everything drawn at random.
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        dtype: of the network, ``float32`` or ``bfloat16``.
-        batch_size: images at a time; changes no result.
+        dtype: of the network, one of ``coldbench.diffusion.ARITHMETICS``; ``auto`` takes the fastest that changes no
+            metric by more than its tolerance on the first 64 images (see ``coldbench.commands.trial``).
+        batch_size: images at a time; changes no result. ``auto`` is 64, or on a GPU as many as the network takes.
         data_root: folder of the data sets that do not ship; ``$COLDBENCH_HOME/data`` unless given.
         workers: processes that decode images; see ``coldbench.data.decoding.decode``.
         allow_random_weights: where a checkpoint has no weights, take random ones: a trial of everything else.
+        save_images: a folder that receives all images of the measurement.
+        save_format: of these: ``npy`` (float32), ``png`` (8 bits), ``png16``, or ``npz`` (float32, many a file).
+        per_image: a file .csv or .parquet that receives the scores of every image.
         fresh: begin anew instead of resuming a stopped command.
         quiet: no progress on stderr.
     """
@@ -59,28 +75,34 @@ class Request:
     transform: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     channels: int | None = None
+    prediction: str | None = None
     protocol: str = "paper"
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
-    batch_size: int = 64
+    batch_size: int | str = "auto"
     data_root: Path | None = None
     workers: int | None = None
     allow_random_weights: bool = False
+    save_images: Path | None = None
+    save_format: str = SAVE_FORMATS[0]
+    per_image: Path | None = None
     fresh: bool = False
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        choices = {"device": DEVICES, "dtype": DTYPES, "protocol": PROTOCOLS}
+        choices = {"device": DEVICES, "dtype": DTYPES, "protocol": PROTOCOLS, "save_format": SAVE_FORMATS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise BadInput(f"unknown {name} '{getattr(self, name)}'; known: {', '.join(known)}")
+        if self.prediction not in (None, *PREDICTIONS):
+            raise BadInput(f"unknown prediction '{self.prediction}'; known: {', '.join(PREDICTIONS)}")
         for name in ("images", "channels", "seed", "batch_size", "workers"):
             value = getattr(self, name)
-            if type(value) is not int and not (value is None and name not in ("seed", "batch_size")):
+            unset = {"seed": (), "batch_size": ("auto",)}.get(name, (None,))
+            if type(value) is not int and value not in unset:
                 raise BadInput(f"{name} must be a whole number, not {value!r}")
-        if not isinstance(self.reference_statistics, Path | None):
-            raise BadInput(f"reference_statistics must be the path of a file, not {self.reference_statistics!r}")
+        self._check_paths()
         for name in ("data", "transform"):
             value = getattr(self, name)
             if isinstance(value, str) and not value.strip():
@@ -89,8 +111,28 @@ class Request:
             raise BadInput(f"settings must be names with values, not {self.settings!r}")
         if self.channels not in (None, 1, 3):
             raise BadInput(f"images have 1 or 3 channels, not {self.channels}")
-        if self.batch_size < 1 or self.seed < 0 or (self.images is not None and self.images < 1):
+        if self.images_at_a_time() < 1 or self.seed < 0 or (self.images is not None and self.images < 1):
             raise BadInput(f"batch size {self.batch_size}, seed {self.seed} or images {self.images} is out of range")
+
+    def _check_paths(self) -> None:
+        for name, kind in _PATHS.items():
+            if not isinstance(getattr(self, name), Path | None):
+                raise BadInput(f"{name} must be the path of a {kind}, not {getattr(self, name)!r}")
+        if self.per_image is not None and self.per_image.suffix not in _TABLES:
+            raise BadInput(f"{self.per_image} must end in {' or '.join(_TABLES)}: scores of every image are a table")
+
+    @property
+    def arithmetic(self) -> str:
+        """``dtype``; while that is ``auto`` and nothing has been tried, float32."""
+        return "float32" if self.dtype == "auto" else self.dtype
+
+    def images_at_a_time(self, taken: int = BATCH_SIZE) -> int:
+        """``batch_size`` as a number.
+
+        Args:
+            taken: by the network at a time.
+        """
+        return self.batch_size if isinstance(self.batch_size, int) else max(taken, BATCH_SIZE)
 
     @property
     def root(self) -> Path:
@@ -118,8 +160,9 @@ class Request:
         for name in ("methods", "metrics", "features"):
             if name in options:
                 options[name] = _names(options[name])
-        if isinstance(options.get("reference_statistics"), str):
-            options["reference_statistics"] = Path(options["reference_statistics"])
+        for name in _PATHS:
+            if isinstance(options.get(name), str):
+                options[name] = Path(options[name])
         return cls(**options)
 
 

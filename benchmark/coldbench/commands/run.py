@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from coldbench.commands.output import save_row
+import pandas as pd
+
+from coldbench.commands.keeping import check_keeping, write_scores
+from coldbench.commands.output import save_row, shared_claim
 from coldbench.commands.plan import plan
 from coldbench.commands.recording import Measurement, measure_plan
 from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput
 from coldbench.core.progress import tell
 from coldbench.diffusion.catalog import load_entries
-from coldbench.records.folder import Claim, claimed
+from coldbench.records.folder import Claim
 from coldbench.records.record import Record
 from coldbench.tables.tables import Row, find_tables, select_rows
 
@@ -32,14 +35,18 @@ def run_table(table: str, request: Request, *, rows: Sequence[str] = (), output:
     Raises:
         BadInput, Missing: see ``coldbench run --help``.
     """
+    check_keeping(request)
     selected = requested_rows(table, rows, request)
     layout = {each.name: each.rows for each in find_tables(table)}
     records: list[Record] = []
-    with claimed(output, fresh=request.fresh) as claim:
+    frames: list[pd.DataFrame] = []
+    with shared_claim(output, fresh=request.fresh) as claim:
         for measured in measure_rows(selected, request, claim, table=table):
             row = measured.plan.row
             save_row(measured.records, measured.gallery, output, row, layout[row.table])
             records += measured.records
+            frames.append(measured.scores_of_each())
+            write_scores(frames, request)
             warnings = dict.fromkeys(record.warning for record in measured.records if record.warning)
             for warning in () if request.quiet else warnings:
                 tell(f"warning: {warning}")

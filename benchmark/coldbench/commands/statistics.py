@@ -12,7 +12,7 @@ from coldbench.core.progress import tell
 from coldbench.data.cache import ImageStore
 from coldbench.data.sources import ImageSource
 from coldbench.diffusion.catalog import load_entries
-from coldbench.evaluation.loop import check_count
+from coldbench.evaluation.checks import check_count
 from coldbench.evaluation.set_features import View, features_of_set
 from coldbench.metrics.features import FeatureSpace, load_feature_space
 from coldbench.metrics.frechet import FeatureStatistics, few_images
@@ -61,7 +61,7 @@ def save_statistics(of: ImageSet, space: str | FeatureSpace, request: Request, o
         device=device,
     )
     title = f"{source.name} training images" if of.train else source.name
-    features = features_of_set(source, title, space, store, view, images=count, batch_size=request.batch_size)
+    features = features_of_set(source, title, space, store, view, images=count, batch_size=request.images_at_a_time())
     statistics = features.seen_by(FeatureStatistics)
     write_statistics(statistics, output)
     warning = few_images(count, space.name, features.dimensions)

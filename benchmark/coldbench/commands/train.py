@@ -18,6 +18,7 @@ from coldbench.core.devices import choose_device, device_name
 from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
 from coldbench.core.paths import data_folder, writable_home
+from coldbench.core.processes import check_alone, is_first, only_first, size
 from coldbench.core.progress import progress_bar, tell
 from coldbench.core.randomness import training_seed
 from coldbench.core.weights import save_weights
@@ -29,9 +30,10 @@ from coldbench.diffusion.building import build_degradation
 from coldbench.diffusion.catalog import Entry, find_recipe, register, user_registry
 from coldbench.diffusion.checkpoints import Restorer
 from coldbench.diffusion.generators import fit_channel_means
+from coldbench.diffusion.recipe import Recipe
 from coldbench.diffusion.sampling import improved_step, sample
 from coldbench.diffusion.stages import Stage, Start, as_metadata, curve_picture, read_start
-from coldbench.diffusion.training import Progress, Recipe, can_compile, train
+from coldbench.diffusion.training import Progress, can_compile, train
 from coldbench.evaluation.loop import to_unit
 from coldbench.metrics import digits
 from coldbench.metrics.classifier import RECIPE, train_classifier
@@ -78,11 +80,11 @@ class TrainRequest:
 
 
 def train_checkpoint(request: TrainRequest) -> str:
-    """Train, save, write the model card, register; returns what to tell the user.
+    """Train, save, write the model card, register; returns what to tell the user, which the first process alone knows.
 
     Raises:
         BadInput: unknown name or preset, bad recipe, a state file of another recipe, an unwritable folder, weights that
-            a run cannot go on from.
+            a run cannot go on from, more processes than there can be.
         Missing: the training images are absent.
     """
     if request.name == digits.NAME:
@@ -93,11 +95,17 @@ def train_checkpoint(request: TrainRequest) -> str:
     start = read_start(request.start) if request.start else None
     stage = f"stage-{start.stage + 1}" if start else None
     folder = request.output / "-".join(filter(None, [entry.name, request.preset, stage]))
-    write_text(folder / ".gitignore", "state.pt\n")
+    if is_first():
+        write_text(folder / ".gitignore", "state.pt\n")
     entry, network, stages = _train_restorer(entry, request, start, folder)
+    return _published(entry, network, stages, folder, half=request.half) if is_first() else ""
+
+
+def _published(entry: Entry, network: torch.nn.Module, stages: Sequence[Stage], folder: Path, *, half: bool) -> str:
+    """What to tell the user of a checkpoint that has just been written and registered."""
     weights = folder / f"{entry.name}.safetensors"
-    sha256 = save_weights(network, weights, half=request.half, metadata=as_metadata(stages))
-    write_text(folder / "model-card.md", _card_of(entry, stages, sha256, half=request.half))
+    sha256 = save_weights(network, weights, half=half, metadata=as_metadata(stages))
+    write_text(folder / "model-card.md", _card_of(entry, stages, sha256, half=half))
     if any(each.curve for each in stages):
         write_text(folder / "loss.svg", curve_picture(stages))
     register(entry, weights.read_bytes())
@@ -172,7 +180,7 @@ def _train_restorer(
 
         how: dict[str, Any] = {"device": device, "compile_network": compiled, "watch": watch, "begin": bar.begin}
         end = train(entry, images, folder / "state.pt", start=start, held_out=request.held_out, **how)
-    if entry.start.get("name") == "channel-means":
+    if entry.start.get("name") == "channel-means" and is_first():
         means = {"name": "channel-means", **fit_channel_means(store.pixels(source, transform=entry.transform, **size))}
         entry = replace(entry, start=means)
     kept = f"{source.name}, {source.count - request.held_out:,} images, digest {source.digest[:12]}"
@@ -220,6 +228,7 @@ class _StepBar:
 
 def _train_classifier(request: TrainRequest) -> str:
     """Train the digit classifier; the feature space of its name stays that of the shipped weights."""
+    check_alone(f"the training of {digits.NAME}")
     if request.data or request.preset or request.start or request.held_out or request.settings:
         raise BadInput(f"{digits.NAME} learns the digits of MNIST by one recipe, which nothing changes")
     with _StepBar(digits.NAME, RECIPE["steps"], quiet=request.quiet) as bar:
@@ -241,6 +250,7 @@ def _train_classifier(request: TrainRequest) -> str:
     return f"{weights}\nsha256 {sha256}\nFD[{digits.NAME}] stays that of the weights that ship, {digits.SHA256[:12]}"
 
 
+@only_first
 @torch.inference_mode()
 def _draw_grid(entry: Entry, images: Pixels, progress: Progress, path: Path, device: torch.device) -> None:
     """Original, degraded, direct and sampled, for the eye."""
@@ -257,5 +267,7 @@ def _draw_grid(entry: Entry, images: Pixels, progress: Progress, path: Path, dev
 
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
-        return device_name(device)
-    return f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+        machine = device_name(device)
+    else:
+        machine = f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    return machine if size() == 1 else f"{size()} processes, each: {machine}"

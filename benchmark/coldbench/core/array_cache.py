@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from coldbench.core.errors import BadInput
 from coldbench.core.files import TEMPORARY, write_atomically
 from coldbench.core.paths import exists, home
 from coldbench.core.progress import tell
+from coldbench.core.rows import block
 
 #: The environment variable that limits the cache, in GiB; 0 for no cache at all.
 LIMIT = "COLDBENCH_CACHE_GIB"
@@ -73,6 +74,19 @@ def limit() -> int:
     if not 0 <= gib < 1e9:
         raise BadInput(f"{LIMIT} must be a number of GiB, 0 or more, not '{given}'")
     return int(gib * (1 << 30))
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """Neither find nor keep anything meanwhile, in this process and in those that it starts."""
+    given = os.environ.get(LIMIT)
+    os.environ[LIMIT] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[LIMIT]
+        if given is not None:
+            os.environ[LIMIT] = given
 
 
 def find(facts: Mapping[str, Any]) -> np.ndarray | None:
@@ -135,14 +149,18 @@ def keep(facts: Mapping[str, Any], rows: np.ndarray) -> None:
 
 def _write(facts: Mapping[str, Any], rows: np.ndarray, path: Path) -> None:
     """Write the .safetensors format block by block: its own writer would hold all of it in memory, twice."""
-    metadata = {"facts": json.dumps(facts), "sha256": hashlib.sha256(rows.data).hexdigest()}
+    blocks = [(start, min(start + _BLOCK, len(rows))) for start in range(0, len(rows), _BLOCK)]
+    digest = hashlib.sha256()
+    for part in blocks:
+        digest.update(block(rows, *part).data)
+    metadata = {"facts": json.dumps(facts), "sha256": digest.hexdigest()}
     tensor = {"dtype": "F32", "shape": rows.shape, "data_offsets": [0, rows.nbytes]}
     header = json.dumps({"__metadata__": metadata, _NAME: tensor}).encode()
     header += b" " * (-len(header) % 8)
     with path.open("wb") as stream:
         stream.write(len(header).to_bytes(8, "little") + header)
-        for start in range(0, len(rows), _BLOCK):
-            stream.write(rows[start : start + _BLOCK].data)
+        for part in blocks:
+            stream.write(block(rows, *part).data)
 
 
 def entries() -> list[Cached]:

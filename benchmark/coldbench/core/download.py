@@ -1,4 +1,7 @@
-"""The only code that downloads. What an interrupted download has received is kept, and the same command resumes it."""
+"""The only code that downloads, but for models of the hub, which the hub's own library gets.
+
+What an interrupted download has received is kept, and the same command resumes it.
+"""
 
 from __future__ import annotations
 

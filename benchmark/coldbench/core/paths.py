@@ -94,6 +94,14 @@ def data_folder(given: Path | None = None) -> Path:
         return Path(f"${HOME}", "data")
 
 
+def expanded(path: str) -> Path:
+    """The path, with a user's home for ``~``, which shells leave alone behind a colon."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody's home
+        return Path(path)
+
+
 def status(path: Path) -> os.stat_result | None:
     """What the system says of a path, links followed; None where nothing is.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,17 @@ class RowFile:
         self.count += len(rows)
         self.columns = rows.shape[1]
 
+    def extend(self, other: RowFile) -> None:
+        """Add the rows of another file.
+
+        Raises:
+            BadInput: see ``append``; or the other file is gone.
+        """
+        rows = other.array()
+        step = max(1, _BLOCK // max(1, other.columns))
+        for start in range(0, len(rows), step):
+            self.append(block(rows, start, start + step))
+
     def array(self) -> np.ndarray:
         """All rows (N, d), read from the file where they are needed.
 
@@ -86,3 +98,21 @@ class RowFile:
             raise ValueError(f"{self.path} holds other rows than those that were saved")
         self.count, self.columns = state["count"], state["columns"]
         self._digest, self._began = digest, size > 0
+
+
+def block(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """A copy of some rows (stop - start, d).
+
+    Where the rows are mapped from a file, they are read from it: what is mapped and looked at would count as memory of
+    this process, and grow with the number of rows.
+
+    Args:
+        rows: float32 (n, d).
+        start, stop: of the rows.
+    """
+    if not isinstance(rows, np.memmap) or not isinstance(rows.base, mmap.mmap):  # a part of a map has another start
+        return np.array(rows[start:stop])
+    columns = rows.shape[1]
+    offset = rows.offset + start * columns * rows.itemsize
+    numbers = (min(stop, len(rows)) - start) * columns
+    return np.fromfile(rows.filename, dtype=rows.dtype, count=numbers, offset=offset).reshape(-1, columns)

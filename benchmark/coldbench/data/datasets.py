@@ -15,7 +15,7 @@ import numpy as np
 
 from coldbench.core.errors import BadInput, Missing, foreign
 from coldbench.core.files import sha256_of
-from coldbench.core.paths import PACKAGE, exists, is_folder
+from coldbench.core.paths import PACKAGE, exists, expanded, is_folder
 from coldbench.core.registry import Registry
 from coldbench.data.fetch import fetch_afhq, fetch_celeba, fetch_cifar10, fetch_mnist
 from coldbench.data.folders import look_into
@@ -177,7 +177,7 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
     if kind in _FILES and colon and not path:
         raise BadInput(f"'{spec}' names no path: give {kind}:PATH")
     if kind in _FILES and path:
-        return _FILES[kind](_expanded(path))
+        return _FILES[kind](expanded(path))
     if spec not in DATASETS and exists(Path(spec)):
         there = Path(spec)
         meant = f"npz:{there}" if there.suffix == ".npz" else f"folder:{there if is_folder(there) else there.parent}"
@@ -188,14 +188,6 @@ def open_source(spec: str, root: Path, *, train: bool = False) -> ImageSource:
     if not isinstance(source, ImageSource):
         raise BadInput(f"dataset '{spec}' gave {type(source).__name__} instead of an ImageSource")
     return source
-
-
-def _expanded(path: str) -> Path:
-    """The path, with a user's home for ``~``, which shells leave alone behind a colon."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # nobody's home
-        return Path(path)
 
 
 def dataset_title(spec: str) -> str:

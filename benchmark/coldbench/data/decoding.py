@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from coldbench.core.errors import BadInput, foreign, one_line
+from coldbench.core.processes import local_size
 from coldbench.data.images import with_channels
 from coldbench.data.sources import ImageSource
 from coldbench.data.transforms import Transform
@@ -218,7 +219,7 @@ def _as_is(block: Any) -> Any:
 def _workers(source: ImageSource, count: int) -> int:
     """None where starting them takes longer than they save."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, _MOST_WORKERS) if source.parallel and count >= 4 * _BLOCK else 0
+    return min(max(1, cores // local_size()), _MOST_WORKERS) if source.parallel and count >= 4 * _BLOCK else 0
 
 
 def _named(bad: Sequence[str], count: int, name: str) -> str:

@@ -123,7 +123,7 @@ def _bits(image: ImageFile.ImageFile, data: bytes) -> int:
 def _check_whole(image: ImageFile.ImageFile, data: bytes) -> None:
     """What the decoder passes over."""
     if image.format == "PNG":
-        _check_png(data)
+        check_png(data)
     elif image.format in ("JPEG", "MPO"):
         _check_jpeg(data)
 
@@ -138,8 +138,12 @@ def _check_jpeg(data: bytes) -> None:
             raise Damaged(f"libjpeg warns: {error}") from error
 
 
-def _check_png(data: bytes) -> None:
-    """The checksums of all chunks up to the last; Pillow knows those before the pixels."""
+def check_png(data: bytes) -> None:
+    """The checksums of all chunks up to the last; Pillow knows those before the pixels.
+
+    Raises:
+        Damaged: one is wrong, or missing.
+    """
     at, name = 8, b""
     while name != b"IEND":
         if at + 12 > len(data):

@@ -32,6 +32,7 @@ class ImageSource:
         read: index -> the image; raises ``BadInput`` naming the file.
         array: the images as they are held in memory, uint8 (N, H, W) or (N, H, W, C); None if they are not.
         parallel: whether reading is worth worker processes, and ``read`` can be pickled for them.
+        names: of the images; empty where they have none but their positions.
         left_out: what lies beside the images and is not read, in words; empty if there is nothing.
 
     Raises:
@@ -45,6 +46,7 @@ class ImageSource:
     array: np.ndarray | None = None
     parallel: bool = False
     left_out: str = ""
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array is not None and (self.array.dtype != np.uint8 or len(self.array) != self.count):
@@ -86,7 +88,8 @@ def files_source(name: str, root: Path, files: Sequence[Path], *, left_out: str 
     for file in files:
         digest.update(os.fsencode(file.relative_to(root)) + f" {sha256_of(file)}\n".encode())
     read = partial(_read_nth, files)
-    return ImageSource(name, digest.hexdigest(), len(files), read, parallel=True, left_out=left_out)
+    names = tuple(file.relative_to(root).as_posix() for file in files)
+    return ImageSource(name, digest.hexdigest(), len(files), read, parallel=True, left_out=left_out, names=names)
 
 
 def _read_nth(files: Sequence[Path], index: int) -> Image.Image:

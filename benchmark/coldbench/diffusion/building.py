@@ -36,7 +36,7 @@ def build_degradation(settings: Mapping[str, Any], whose: str = "") -> Degradati
     made = _make(DEGRADATIONS, settings, whose)
     if not isinstance(made, Degradation):
         raise BadInput(f"degradation '{settings.get('name')}' gave {type(made).__name__} instead of a Degradation")
-    made.settings = complete(settings)
+    made.settings = {**complete(settings), **made.found()}
     return made
 
 

@@ -30,7 +30,7 @@ class Entry:
         dataset: a name in ``DATASETS``.
         network: a name in ``NETWORKS`` under ``name``, and its arguments.
         degradation: a name in ``DEGRADATIONS`` under ``name``, and its arguments.
-        training: the recipe, see ``coldbench.diffusion.training.Recipe``.
+        training: the recipe, see ``coldbench.diffusion.recipe.Recipe``.
         start: of a generator, what it starts from (``noise`` or ``channel-means``) under ``name``, and what was fitted
             to the training images (see ``coldbench.diffusion.starts``); empty for everything else.
         weights: the .safetensors file; it may be absent.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from coldbench.core.registry import Registry
+from coldbench.core.steps import split_steps, with_steps
 
 DEGRADATIONS = Registry(
     "degradation",
     {
+        "blend": "coldbench.diffusion.degradations.blend:Blend",
         "blur": "coldbench.diffusion.degradations.blur:blur",
+        "heat": "coldbench.diffusion.degradations.heat:heat",
         "inpaint": "coldbench.diffusion.degradations.inpaint:Inpainting",
         "noise": "coldbench.diffusion.degradations.noise:GaussianNoise",
         "snow": "coldbench.diffusion.degradations.snow:Snow",
@@ -21,8 +24,21 @@ NETWORKS = Registry(
         "ddpm-unet": "coldbench.diffusion.networks.ddpm_unet:DdpmUnet",
     },
 )
+
+
+class SamplerRegistry(Registry):
+    """Samplers by name; ``NAME@n`` is one that takes n of the T steps, see ``coldbench.diffusion.samplers.strided``."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(split_steps(name)[0] if isinstance(name, str) else name)
+
+    def key(self, name: str) -> str:
+        method, steps = split_steps(name)
+        return super().key(method) if steps is None else with_steps(super().key(method), steps)
+
+
 #: What tables and commands call a method: see ``coldbench.diffusion.samplers``.
-SAMPLERS = Registry(
+SAMPLERS = SamplerRegistry(
     "sampler",
     {
         "degraded": "coldbench.diffusion.samplers:DEGRADED",
@@ -33,6 +49,8 @@ SAMPLERS = Registry(
         "fixed-noise": "coldbench.diffusion.samplers:FIXED_NOISE",
         "estimated-noise": "coldbench.diffusion.samplers:ESTIMATED_NOISE",
         "ddpm": "coldbench.diffusion.samplers:DDPM",
+        "indi": "coldbench.diffusion.samplers:INDI",
+        "ihdm": "coldbench.diffusion.samplers:IHDM",
         "perfect-symmetry": "coldbench.diffusion.samplers:PERFECT_SYMMETRY",
         "broken-symmetry": "coldbench.diffusion.samplers:BROKEN_SYMMETRY",
     },

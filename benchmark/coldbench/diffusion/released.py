@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, one_line
+from coldbench.diffusion.building import build_network
 from coldbench.diffusion.degradations.blur import ROUTINES, gaussian_kernel, takes_std
 from coldbench.diffusion.degradations.noise import cosine_schedule
 from coldbench.diffusion.state_dicts import read_state_dict
@@ -130,6 +131,27 @@ def infer_network(weights: Mapping[str, Tensor], image_size: int) -> dict[str, A
     except (KeyError, TypeError, ZeroDivisionError, IndexError) as error:
         raise BadInput(f"the parameters are incomplete: {error}") from error
     raise BadInput("the parameters are those of neither of the paper's networks")
+
+
+def network_with(weights: Mapping[str, Tensor], settings: Mapping[str, Any], whose: str) -> nn.Module:
+    """A network with these parameters.
+
+    Args:
+        weights: of it, by their names.
+        settings: that describe it, as ``infer_network`` gives them.
+        whose: for messages.
+
+    Raises:
+        BadInput: they do not fit it.
+    """
+    with torch.device("meta"):  # what the file says of its size may be anything, and takes no memory yet
+        network = build_network(settings, whose)
+    try:
+        network.load_state_dict(weights, assign=True)
+    except RuntimeError as error:
+        described = ", ".join(f"{key} {value}" for key, value in settings.items())
+        raise BadInput(f"the parameters do not fit {described}: {one_line(error)[:300]}") from error
+    return network
 
 
 def _convnext_unet(weights: Mapping[str, Tensor]) -> dict[str, Any]:

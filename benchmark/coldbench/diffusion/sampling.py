@@ -12,8 +12,11 @@ from torch import Tensor
 
 from coldbench.core.errors import BadInput
 from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.degradations.blend import Blend
 from coldbench.diffusion.degradations.noise import GaussianNoise
 
+#: Std of the noise of IHDM's sampler, in units of [-1, 1]: 1.25 times .01 for images in [0, 1] (Rissanen et al. 2022).
+IHDM_DELTA = 0.025
 #: R(x_s, s) -> x0 estimate; s = 1..T counts the degradations the image has undergone.
 Restore = Callable[[Tensor, int], Tensor]
 #: (degradation, x_s, x0 estimate, s, context) -> x_{s-1}
@@ -82,7 +85,7 @@ def estimated_noise_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s:
 
     *Fixed noise* is ``improved_step`` with the starting noise as context.
     """
-    return degradation(x0_hat, s - 1, _noise(degradation).noise_in(x, x0_hat, s))
+    return degradation(x0_hat, s - 1, _noise(degradation).noise_in(x, x0_hat, degradation.severity(s)))
 
 
 def _noise(degradation: Degradation) -> GaussianNoise:
@@ -91,9 +94,9 @@ def _noise(degradation: Degradation) -> GaussianNoise:
     Raises:
         BadInput: it is not Gaussian noise.
     """
-    if not isinstance(degradation, GaussianNoise):
-        raise BadInput("estimated noise and DDPM sample from Gaussian noise only")
-    return degradation
+    if not isinstance(degradation.whole, GaussianNoise):
+        raise BadInput("estimated noise and DDPM sample from Gaussian noise only; from blends, indi does")
+    return degradation.whole
 
 
 def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
@@ -107,10 +110,44 @@ def ddpm_step(draw: Callable[[int], Tensor]) -> Step:
     """
 
     def step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
-        degradation = _noise(degradation)
-        alpha = (degradation.scales(s, x)[0] / degradation.scales(s - 1, x)[0]) ** 2
-        noise = degradation.scales(s, x)[1]
-        mean = (x - (1 - alpha) / noise * degradation.noise_in(x, x0_hat, s)) / alpha.sqrt()
+        gaussian, harsher, milder = _noise(degradation), degradation.severity(s), degradation.severity(s - 1)
+        signal, noise = gaussian.scales(harsher, x)
+        alpha = (signal / gaussian.scales(milder, x)[0]) ** 2
+        mean = (x - (1 - alpha) / noise * gaussian.noise_in(x, x0_hat, harsher)) / alpha.sqrt()
         return mean if s == 1 else mean + (1 - alpha).sqrt() * draw(s).to(x.device)
+
+    return step
+
+
+def indi_step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+    """InDI (Delbracio & Milanfar 2023): D(x0_hat, s-1) with the y that x_s implies instead of the one it began with.
+
+    Where D(x, s) = x + (s/T) (y - x), that y is x0_hat + (T/s) (x_s - x0_hat), which gives x_s + (x0_hat - x_s) / s,
+    or (s - t)/s of the way to x0_hat in a step from s to t.
+    ``improved_step`` takes the y that x_T was instead: on a blend, the two are what estimated noise and fixed noise are
+    on Gaussian noise.
+
+    Raises:
+        BadInput: the degradation is no blend.
+    """
+    if not isinstance(degradation.whole, Blend):
+        raise BadInput("indi samples from blends only, such as --model mnist-blend")
+    harsher, milder = degradation.severity(s), degradation.severity(s - 1)
+    return x + (x0_hat - x) * (harsher - milder) / harsher
+
+
+def ihdm_step(draw: Callable[[int], Tensor], delta: float = IHDM_DELTA) -> Step:
+    """IHDM (Rissanen et al. 2022): x_{s-1} = D(x0_hat, s-1) + delta z, and no noise at s = 1.
+
+    Its network predicts the image that is one step less blurred; of one that predicts x_0, that is D(x0_hat, s-1).
+
+    Args:
+        draw: see ``ddpm_step``.
+        delta: std of the noise, in units of [-1, 1].
+    """
+
+    def step(degradation: Degradation, x: Tensor, x0_hat: Tensor, s: int, context: Tensor | None) -> Tensor:
+        mean = naive_step(degradation, x, x0_hat, s, context)
+        return mean if s == 1 else mean + delta * draw(s).to(x.device)
 
     return step

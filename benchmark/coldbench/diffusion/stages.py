@@ -25,7 +25,7 @@ class Stage:
     """One training run.
 
     Attributes:
-        training: its recipe, see ``coldbench.diffusion.training.Recipe``.
+        training: its recipe, see ``coldbench.diffusion.recipe.Recipe``.
         data: what it was trained on, in words.
         steps: optimiser steps done.
         images: that went into each of them.

@@ -1,16 +1,19 @@
 """Training: min over theta of E || R_theta(D(x, t), t) - x ||_1, Equation 1 of the paper.
 
 A run depends on its recipe alone: batches and severities are drawn from generators keyed by (seed, purpose, number),
-so a run that was killed and resumed sees the same images as one that was not.
+so a run that was killed and resumed sees the same images as one that was not, and several processes see those that one
+would see.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,93 +25,32 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from coldbench.core.errors import BadInput
 from coldbench.core.interrupts import interrupts_deferred
 from coldbench.core.paths import exists
+from coldbench.core.processes import is_first, only_first, rank, share, size, total
 from coldbench.core.randomness import image_rng, normal_images, training_seed
 from coldbench.core.weights import fill, write_state
 from coldbench.data.decoding import Pixels
-from coldbench.data.transforms import find_transform, to_model_range
+from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import Entry
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
+from coldbench.diffusion.parallel import (
+    Forward,
+    anyone,
+    as_called,
+    check_parts,
+    gradients_of,
+    mean_of_all,
+    own_part,
+    own_purpose,
+    own_weight,
+)
+from coldbench.diffusion.recipe import Recipe
 from coldbench.diffusion.stages import Start
 
 #: How often in a run its losses are noted down.
 CURVE_POINTS = 25
 #: Where the draws of held-out images begin: beyond those of any training step.
 _HELD_OUT = 1 << 62
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a checkpoint is trained, as its registry entry says.
-
-    Attributes:
-        steps: optimiser steps.
-        batch_size: images that go through the network at a time.
-        accumulate: batches a step, whose gradients are averaged.
-        lr: Adam's learning rate at the start.
-        schedule: ``cosine``, along a half cosine to zero, or ``constant``.
-        ema: decay of the averaged weights, which are what is kept.
-        ema_every: steps between two updates of the average.
-        ema_start: while fewer steps than this are done, the average is a plain copy.
-        augmentation: of the training images, a name in ``coldbench.data.transforms.TRANSFORMS``.
-        dtype: of the network's arithmetic, ``float32`` or ``bfloat16`` (autocast). bfloat16 wipes out what a blurred
-            image still holds.
-        eight_bit: degraded images are truncated to the 256 grey levels of a file before the network sees them, as the
-            paper trains its blur generators (PROTOCOL 2.1, *discrete*).
-        loss: ``l1``, Equation 1, or ``l2``, the squared error. Where nothing can be seen, the best guess is the median
-            image for l1 and the mean image for l2. Iterated from a constant image, medians, which are darker than what
-            they stand for, add up to images of no digit's proportions; means add up to the right ones.
-        noise: std of white noise on the degraded images that the network sees, in units of [-1, 1]. A generator that
-            starts from noise of this size then meets images of the kind it was trained on, all the way.
-        seed: of the initial weights and of everything drawn at random, by way of ``randomness.training_seed``.
-    """
-
-    steps: int
-    batch_size: int = 32
-    accumulate: int = 1
-    lr: float = 1e-3
-    schedule: str = "cosine"
-    ema: float = 0.999
-    ema_every: int = 1
-    ema_start: int = 0
-    augmentation: str = "native"
-    dtype: str = "float32"
-    loss: str = "l1"
-    eight_bit: bool = False
-    noise: float = 0.0
-    seed: int = 0
-
-    @classmethod
-    def of(cls, entry: Entry) -> Recipe:
-        """The recipe of a registry entry.
-
-        Raises:
-            BadInput: it has a key that a recipe does not, lacks its steps, or a value is out of range.
-        """
-        unknown = set(entry.training) - {f.name for f in fields(cls)}
-        if unknown:
-            raise BadInput(f"recipe of {entry.name} has unknown keys: {', '.join(sorted(unknown))}")
-        try:
-            return cls(**entry.training)
-        except TypeError as error:
-            raise BadInput(f"recipe of {entry.name}: {error}") from error
-
-    def __post_init__(self) -> None:
-        whole = (self.steps, self.batch_size, self.accumulate, self.ema_every, self.ema_start, self.seed)
-        if not all(isinstance(number, int) for number in whole):
-            raise BadInput(f"this recipe cannot be trained, a count is no whole number: {self}")
-        in_range = self.steps >= 1 and self.batch_size >= 1 and self.lr > 0 and 0 <= self.ema < 1
-        in_range = in_range and self.noise >= 0 and self.seed >= 0 and self.accumulate >= 1
-        in_range = in_range and self.ema_every >= 1 and self.ema_start >= 0
-        named = self.dtype in ("float32", "bfloat16") and self.loss in ("l1", "l2")
-        if not in_range or not named or self.schedule not in ("cosine", "constant"):
-            raise BadInput(f"this recipe cannot be trained: {self}")
-        find_transform(self.augmentation)
-
-    @property
-    def images(self) -> int:
-        """Images a step."""
-        return self.batch_size * self.accumulate
 
 
 @dataclass
@@ -147,6 +89,9 @@ def train(
 ) -> Progress:
     """Train ``entry``'s network; go on from ``state_file`` if a run of the same recipe was stopped there.
 
+    The processes of a group train together, and the first of them writes: a state that any number of processes can go
+    on from.
+
     Args:
         entry: network, degradation and recipe.
         images: training images, with the recipe's augmentation.
@@ -157,31 +102,41 @@ def train(
         begin: called before the first step, with the number of those that were done before.
         start: what the network begins from; random weights unless given.
         held_out: so many images, the last ones, are not trained on; the averaged network's loss on them is noted.
-        save_every: seconds between two writes of the state; Ctrl-C and SIGTERM write it too, at the end of the step.
+        save_every: seconds between two writes of the state; Ctrl-C and SIGTERM write it too, at the end of the step,
+            and so does what ends the run, the death of another process for one.
 
     Returns:
         The end of the run, with the averaged network and the mean loss of its last hundred steps.
 
     Raises:
-        BadInput: the state is of another recipe, or corrupt; the weights to start from do not fit.
+        BadInput: the state is of another recipe, or corrupt; the weights to start from do not fit; a batch has fewer
+            images than there are processes.
     """
     run = Run(entry, images, device, start, held_out)
     run.load(state_file)
     begin(run.step)
-    forward = torch.compile(run.network) if compile_network else run.network
-    saved = time.monotonic()
-    with interrupts_deferred("step") as interrupted:
+    forward = as_called(run.network, compile_network=compile_network)
+    with interrupts_deferred("step") as interrupted, run.kept(state_file):
+        saved = time.monotonic()
         for batch in run.remaining_batches():
             run.update(forward, batch)
             run.note_losses()
             watch(run.progress())
-            done = run.step == run.recipe.steps
-            if done or interrupted() or time.monotonic() - saved > save_every:
+            stop = anyone(interrupted())
+            if run.step == run.recipe.steps or stop or time.monotonic() - saved > save_every:
                 run.save(state_file)
                 saved = time.monotonic()
-            if interrupted():
+            if stop:
                 raise KeyboardInterrupt
     return run.progress()
+
+
+def _content(path: Path) -> bytes | None:
+    """Of a state; None where there is none."""
+    try:
+        return path.read_bytes() if exists(path) else None
+    except OSError as error:
+        raise BadInput(f"cannot read {path}: {error.strerror}") from error
 
 
 def can_compile(device: torch.device) -> bool:
@@ -196,13 +151,14 @@ class Run:
         entry, images, device, start, held_out: see ``train``.
 
     Raises:
-        BadInput: a recipe, degradation, network or weights that do not fit.
+        BadInput: a recipe, degradation, network or weights that do not fit; fewer images a batch than processes.
     """
 
     def __init__(
         self, entry: Entry, images: Pixels, device: torch.device, start: Start | None = None, held_out: int = 0
     ) -> None:
         self.entry, self.recipe, self.device, self.data = entry, Recipe.of(entry), device, images.source.digest
+        check_parts(self.recipe.batch_size)
         self.degradation: Degradation = build_degradation(entry.degradation, entry.name).to(device)
         self.start, self.held_out = start, held_out
         self.seed = training_seed(self.recipe.seed, stage=start.stage if start else 0)
@@ -216,6 +172,8 @@ class Run:
         self.images = replace(images, count=max(0, images.count - held_out))
         self.step, self.seconds, self.cpu_seconds, self.losses = 0, 0.0, 0.0, [math.nan]
         self.curve: list[tuple[int, float, float]] = []
+        self._unsaved = False  # whether a step is done, whole, that no state holds
+        self._check_alike()
 
     def remaining_batches(self) -> Iterator[np.ndarray]:
         """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""
@@ -230,30 +188,38 @@ class Run:
             start = self.step % per_epoch * self.recipe.images
             yield order[start : start + self.recipe.images]
 
-    def update(self, forward: Callable[..., Tensor], batch: np.ndarray) -> None:
+    def update(self, forward: Forward, batch: np.ndarray) -> None:
         """One optimiser step on Eq. 1; t is uniform on 0..T-1, and the network sees D(x, t+1) with index t."""
         started, cpu_started = time.monotonic(), time.process_time()
         self._set_learning_rate()
-        rng = image_rng(self.seed, "severity", self.step)
-        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
         # Dropout draws from torch's own generator: a resumed run must find it as an undisturbed one does.
-        torch.manual_seed(int(image_rng(self.seed, "dropout", self.step).integers(2**63)))
-        # A fresh draw each step: the step's images are keyed by their position in the whole run.
-        first, size = self.step * len(batch), self.recipe.batch_size
-        self.optimizer.zero_grad()
-        losses = []
-        for start in range(0, len(batch), size):
-            part = slice(start, start + size)
-            positions = range(first + start, first + start + size)
-            loss = self._loss(forward, batch[part], t[part].to(self.device), positions)
-            (loss / self.recipe.accumulate).backward()
-            losses.append(loss.item())
+        torch.manual_seed(int(image_rng(self.seed, own_purpose("dropout"), self.step).integers(2**63)))
+        loss = self._learn(forward, batch)
+        self._unsaved = False
         self.optimizer.step()
         self._average()
-        self.losses = [*self.losses[-99:], float(np.mean(losses))]
+        self.losses = [*self.losses[-99:], loss]
         self.step += 1
+        self._unsaved = True
         self.seconds += time.monotonic() - started
-        self.cpu_seconds += time.process_time() - cpu_started
+        self.cpu_seconds += size() * (time.process_time() - cpu_started)  # all have as much to do
+
+    def _learn(self, forward: Forward, batch: np.ndarray) -> float:
+        """Gradients of a step, over all its images, and the loss."""
+        rng = image_rng(self.seed, "severity", self.step)
+        t = torch.from_numpy(rng.integers(0, self.degradation.timesteps, len(batch)))
+        # A fresh draw each step: the step's images are keyed by their position in the whole run.
+        positions, images = range(self.step * len(batch), (self.step + 1) * len(batch)), self.recipe.batch_size
+        part, weight = own_part(images), own_weight(images)
+        self.optimizer.zero_grad()
+        losses = []
+        for start in range(0, len(batch), images):
+            own = slice(start + part.start, start + part.stop)
+            with gradients_of(forward, self.network, complete=start + images == len(batch)):
+                loss = weight * self._loss(forward, batch[own], t[own].to(self.device), positions[own])
+                (loss / self.recipe.accumulate).backward()
+            losses.append(loss.item())
+        return mean_of_all(float(np.mean(losses)))
 
     def note_losses(self) -> None:
         """Add a point to the curve, if it is time for one."""
@@ -264,15 +230,16 @@ class Run:
     @torch.no_grad()
     def held_out_loss(self) -> float:
         """Eq. 1 of the averaged network on the held-out images: each at one severity, with the same draws each time."""
-        network, size, total = self.average.module.eval(), self.recipe.batch_size, 0.0
-        for first in range(0, self.held_out, size):
-            batch = np.arange(first, min(first + size, self.held_out))
+        network, step, loss = self.average.module.eval(), self.recipe.batch_size, 0.0
+        own = own_part(self.held_out)
+        for first in range(own.start, own.stop, step):
+            batch = np.arange(first, min(first + step, own.stop))
             t = torch.from_numpy(batch % self.degradation.timesteps).to(self.device)
             positions = range(_HELD_OUT + first, _HELD_OUT + first + len(batch))
-            total += len(batch) * self._loss(network, self.images.count + batch, t, positions).item()
-        return total / self.held_out
+            loss += len(batch) * self._loss(network, self.images.count + batch, t, positions).item()
+        return total([loss])[0] / self.held_out
 
-    def _loss(self, forward: Callable[..., Tensor], batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
+    def _loss(self, forward: Forward, batch: np.ndarray, t: Tensor, positions: range) -> Tensor:
         """Eq. 1 on one batch."""
         x0 = to_model_range(self.images.batch(batch.tolist(), seed=self.seed, keys=positions).to(self.device))
         context = self.degradation.draw(positions, self.seed)
@@ -298,8 +265,26 @@ class Run:
         loss = float(np.nanmean(self.losses))
         return Progress(self.step, loss, self.seconds, self.cpu_seconds, self.average.module, self.curve)
 
+    @contextmanager
+    def kept(self, path: Path) -> Iterator[None]:
+        """Let what ends the run, memory that is not enough or the death of another process, lose no step.
+
+        The second process writes the same as the first, in case it is the first that has died.
+        """
+        try:
+            yield
+        except RuntimeError:
+            if self._unsaved and rank() < 2:
+                self._write(path)
+            raise
+
+    @only_first
     def save(self, path: Path) -> None:
-        """Everything a resumed run needs, written atomically."""
+        """Everything a resumed run needs, written atomically by the first process."""
+        self._write(path)
+        self._unsaved = False
+
+    def _write(self, path: Path) -> None:
         state = {
             "identity": self._identity(),
             "network": self.network.state_dict(),
@@ -314,11 +299,12 @@ class Run:
         write_state(state, path)
 
     def load(self, path: Path) -> None:
-        """Take up the state at ``path``, if there is one."""
-        if not exists(path):
+        """Take up the state at ``path``, if the first process finds one there."""
+        content = share(_content(path) if is_first() else None)
+        if content is None:
             return
         try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
+            state = torch.load(io.BytesIO(content), weights_only=True, map_location=self.device)
             identity = state["identity"]
         except Exception as error:  # a damaged pickle or archive fails in many ways
             raise BadInput(f"{path} is damaged; delete it to start afresh") from error
@@ -333,6 +319,15 @@ class Run:
         # States of earlier versions have neither.
         self.cpu_seconds, self.curve = state.get("cpu_seconds", 0.0), state.get("curve", [])
 
+    def _check_alike(self) -> None:
+        """Whether all processes train the same network on the same images; they may be on several machines.
+
+        Raises:
+            BadInput: this one does not do as the first does.
+        """
+        if share(self._identity()) != self._identity():
+            raise BadInput(f"process {rank()} has another recipe or data set of {self.entry.name} than the first")
+
     def _identity(self) -> dict[str, Any]:
         entry = self.entry
         recipe = {"network": entry.network, "degradation": entry.degradation, "training": entry.training}
@@ -346,7 +341,7 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe.lr * 0.5 * (1 + math.cos(math.pi * self.step / self.recipe.steps))
 
-    def _predict(self, forward: Callable[..., Tensor], x_t: Tensor, t: Tensor) -> Tensor:
+    def _predict(self, forward: Forward, x_t: Tensor, t: Tensor) -> Tensor:
         reduced = self.recipe.dtype != "float32"
         with torch.autocast(self.device.type, getattr(torch, self.recipe.dtype), enabled=reduced):
             return forward(x_t.contiguous(memory_format=torch.channels_last), t).float()

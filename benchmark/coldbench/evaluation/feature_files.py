@@ -59,6 +59,15 @@ class FeatureFiles(Mapping[Key, RowFile]):
         for file in self._files.values():
             file.path.unlink(missing_ok=True)
 
+    def extend(self, other: FeatureFiles) -> None:
+        """Add the rows of other files of the same keys, each behind ours.
+
+        Raises:
+            BadInput: see ``RowFile.extend``.
+        """
+        for key, file in self.items():
+            file.extend(other[key])
+
     def state_dict(self) -> dict[Key, dict[str, Any]]:
         """What ``load_state_dict`` takes up."""
         return {key: file.state() for key, file in self._files.items()}

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from coldbench.core.devices import to_device
 from coldbench.core.errors import BadInput, foreign
 from coldbench.core.randomness import normal_images
+from coldbench.core.steps import split_steps
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.generators import start_images
 from coldbench.diffusion.samplers import Sampler, find_sampler
 from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.checks import check_finite, check_images, check_metrics, not_finite
+from coldbench.evaluation.details import NO_DETAILS, Details
 from coldbench.evaluation.feature_files import FeatureFiles
-from coldbench.evaluation.loop import (
-    TimedRestore,
-    accumulate,
-    check_finite,
-    check_images,
-    check_metrics,
-    checked_degradation,
-    to_unit,
-)
+from coldbench.evaluation.loop import accumulate, to_unit, whole_batch
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome, Scores
+from coldbench.evaluation.timed_restore import TimedRestore, checked_degradation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric
 
@@ -74,35 +72,51 @@ class Generation:
 
 @torch.inference_mode()
 def generate(
-    task: Generation, watch: Callable[[int], object] = lambda done: None, keeper: Keeper | None = None
+    task: Generation,
+    watch: Callable[[int], object] = lambda done: None,
+    keeper: Keeper | None = None,
+    details: Details = NO_DETAILS,
 ) -> Outcome:
     """Generate N images with each method, and compare them with the training images.
 
     Args:
         task: what to measure.
         watch, keeper: see ``coldbench.evaluation.loop.accumulate``.
+        details: what is kept of every image.
 
     Raises:
         BadInput: a feature space that does not take these images, a start that was not fitted, a number not finite.
         CheckFailed: a metric is not what its reference says.
     """
     check_generation(task)
-    scores = Scores(
-        task.methods,
-        task.metrics,
-        task.features,
-        images=task.images,
-        references=task.references,
-        files=FeatureFiles(keeper.path if keeper else None),
-    )
     restore = TimedRestore(task.restore, task.device)
 
+    def blank(start: int, state: Path | None) -> Scores:
+        return Scores(
+            task.methods,
+            task.metrics,
+            task.features,
+            images=task.images,
+            start=start,
+            references=task.references,
+            files=FeatureFiles(state),
+        )
+
     def produce(positions: range) -> dict[str, Tensor]:
-        restore.indices = positions
+        restore.begin(positions)
         return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}
 
     with checked_degradation(task.degradation, restore):
-        return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+        return accumulate(
+            blank,
+            produce,
+            restore,
+            images=task.images,
+            batch_size=whole_batch(task.batch_size, restore.chunk),
+            watch=watch,
+            keeper=keeper,
+            saved=details.saved,
+        )
 
 
 def _generated(task: Generation, restore: Restore, method: str, positions: range) -> Tensor:
@@ -174,13 +188,14 @@ def generated(
     """
     shape = (channels, degradation.image_size, degradation.image_size)
     sampler = fitting_sampler(method, start)
-    x_T = start_images(start, sampler.symmetry_noise, positions, seed, shape).to(device)
+    x_T = to_device(start_images(start, sampler.symmetry_noise, positions, seed, shape), device)
 
     def noise(s: int) -> Tensor:
-        return normal_images(positions, seed, f"{method}-{s}", shape).to(device)
+        purpose = f"{split_steps(method)[0]}-{s}"  # with fewer steps, the same method draws the same
+        return normal_images(positions, seed, purpose, shape).to(device)
 
     # Hot diffusion's context is the noise it starts from; blur has none and ignores it.
     with foreign(f"sampler '{method}'"):
         images = check_images(sampler.sample(restore, degradation, x_T, x_T, noise), x_T, f"sampler '{method}'")
-    check_finite(images, f"sampler '{method}', or the degradation in it,", positions)
+    check_finite(not_finite(images), f"sampler '{method}', or the degradation in it,", positions)
     return images

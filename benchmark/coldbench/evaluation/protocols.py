@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from coldbench.core.errors import BadInput
+from coldbench.core.steps import split_steps
 from coldbench.diffusion.degradations.base import Degradation
 from coldbench.diffusion.samplers import Noise, Sample, Sampler, find_sampler
 from coldbench.diffusion.sampling import (
@@ -47,8 +48,11 @@ class Protocol:
         """What a method is under this protocol.
 
         Raises:
-            BadInput: there is no such method.
+            BadInput: there is no such method, or not with so few steps.
         """
+        name, steps = split_steps(method)
+        if steps is not None and name in self.samplers:
+            raise BadInput(f"the released code takes every step of {name}: {method} needs --protocol paper")
         return self.samplers.get(method) or find_sampler(method)
 
     def zero_features(self, images: int) -> int:

@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from coldbench.core import array_cache
+from coldbench.core.devices import to_device
 from coldbench.core.errors import BadInput, foreign
 from coldbench.core.randomness import normal_images
+from coldbench.core.steps import split_steps
 from coldbench.data.decoding import Pixels
 from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.degradations.base import Degradation
-from coldbench.diffusion.samplers import DEGRADED_IMAGE
+from coldbench.diffusion.samplers import DEGRADED_IMAGE, Sampler
 from coldbench.diffusion.sampling import Restore
+from coldbench.evaluation.ahead import ahead
+from coldbench.evaluation.checks import check_count, check_images, check_metrics
+from coldbench.evaluation.details import NO_DETAILS, Details
 from coldbench.evaluation.feature_files import FeatureFiles
-from coldbench.evaluation.loop import (
-    TimedRestore,
-    accumulate,
-    check_count,
-    check_finite,
-    check_images,
-    check_metrics,
-    checked_degradation,
-    to_unit,
-)
+from coldbench.evaluation.loop import accumulate, to_unit, whole_batch
 from coldbench.evaluation.originals_cache import OriginalsCache
 from coldbench.evaluation.protocols import Protocol
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import ORIGINAL, Outcome, Scores
+from coldbench.evaluation.timed_restore import TimedRestore, checked_degradation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric
 
@@ -67,38 +66,66 @@ class Task:
 
 
 @torch.inference_mode()
-def measure(task: Task, watch: Callable[[int], object] = lambda done: None, keeper: Keeper | None = None) -> Outcome:
+def measure(
+    task: Task,
+    watch: Callable[[int], object] = lambda done: None,
+    keeper: Keeper | None = None,
+    details: Details = NO_DETAILS,
+) -> Outcome:
     """Degrade, restore and score the first N images.
 
     Args:
         task: what to measure.
         watch, keeper: see ``coldbench.evaluation.loop.accumulate``.
+        details: what is kept of every image; among those that are saved are the originals, the degraded images, and
+            what was drawn for them.
 
     Raises:
         BadInput: images, degradation or restorer do not fit, or a number is not finite.
         CheckFailed: a metric is not what its reference says.
     """
     check(task)
-    scores = Scores(
-        task.methods,
-        task.metrics,
-        task.features,
-        images=task.images,
-        zero_features=task.protocol.zero_features(task.images),
-        files=FeatureFiles(keeper.path if keeper else None),
-        cache=_cache_of_originals(task),
-        skipped=task.protocol.skipped,
-    )
     restore = TimedRestore(task.restore, task.device)
+    batch_size = whole_batch(task.batch_size, restore.chunk)
+    cache = cache_of_originals(task)
 
-    def produce(positions: range) -> dict[str, Tensor]:
-        return {kind: to_unit(x) for kind, x in _restored_batch(task, restore, positions).items()}
+    def blank(start: int, state: Path | None) -> Scores:
+        return Scores(
+            task.methods,
+            task.metrics,
+            task.features,
+            images=task.images,
+            start=start,
+            zero_features=task.protocol.zero_features(task.images),
+            files=FeatureFiles(state),
+            cache=cache,
+            skipped=task.protocol.skipped,
+            each=details.each,
+        )
 
-    with checked_degradation(task.degradation, restore):
-        return accumulate(scores, produce, restore, batch_size=task.batch_size, watch=watch, keeper=keeper)
+    with (
+        ahead(partial(_drawn, task), task.images, task.device) as drawn,
+        checked_degradation(task.degradation, restore),
+    ):
+
+        def produce(positions: range) -> dict[str, Tensor]:
+            return _restored_batch(task, restore, positions, *drawn(positions))
+
+        return accumulate(
+            blank,
+            produce,
+            restore,
+            images=task.images,
+            batch_size=batch_size,
+            watch=watch,
+            keeper=keeper,
+            saved=details.saved,
+        )
 
 
-def _cache_of_originals(task: Task) -> OriginalsCache:
+def cache_of_originals(task: Task) -> OriginalsCache:
+    """Where the features of the originals of a measurement are found, and kept."""
+    chunk = TimedRestore(task.restore, task.device).chunk
     pixels, first = task.pixels, task.protocol.skipped
     with_features = task.images - task.protocol.zero_features(task.images)
     return OriginalsCache(
@@ -108,7 +135,7 @@ def _cache_of_originals(task: Task) -> OriginalsCache:
         image_size=pixels.image_size,
         channels=pixels.channels,
         images=range(first, first + with_features),
-        batch_size=task.batch_size,
+        batch_size=whole_batch(task.batch_size, chunk),
         device=task.device,
         seed=task.seed,
     )
@@ -137,27 +164,71 @@ def check(task: Task) -> None:
         )
 
 
-def _restored_batch(task: Task, restore: TimedRestore, positions: range) -> dict[str, Tensor]:
-    """The clean images of a batch and what each method makes of them, in [-1, 1]."""
-    degradation, protocol = task.degradation, task.protocol
-    indices = restore.indices = range(positions.start + protocol.skipped, positions.stop + protocol.skipped)
-    x0 = to_model_range(task.pixels.batch(indices, seed=task.seed).to(task.device))
+def _indices(task: Task, positions: range) -> range:
+    """Where images of the measurement stand in their set."""
+    return range(positions.start + task.protocol.skipped, positions.stop + task.protocol.skipped)
+
+
+def _drawn(task: Task, positions: range) -> tuple[Tensor, Tensor | None]:
+    """The clean images of a batch in [-1, 1], and what D draws for them; on the CPU."""
+    indices = _indices(task, positions)
+    x0 = to_model_range(task.pixels.batch(indices, seed=task.seed))
+    with foreign(f"degradation '{task.degradation.settings['name']}'"):
+        return x0, task.degradation.draw(indices, task.seed)
+
+
+def _restored_batch(
+    task: Task, restore: TimedRestore, positions: range, x0: Tensor, context: Tensor | None
+) -> dict[str, Tensor]:
+    """The clean and the degraded images of a batch and what each method makes of them, in [0, 1]; and the context."""
+    degradation = task.degradation
+    indices = _indices(task, positions)
+    restore.begin(indices)
+    x0 = to_device(x0, task.device)
     with foreign(f"degradation '{degradation.settings['name']}'"):
-        context = degradation.draw(indices, task.seed)
-        context = context if context is None else context.to(task.device)
+        context = context if context is None else to_device(context, task.device)
         x_T = check_images(degradation.observe(degradation(x0, degradation.timesteps, context)), x0, "the degradation")
+    samplers = {method: task.protocol.sampler(method) for method in task.methods}
+    outputs = restored(samplers, restore, degradation, x_T, context, seed=task.seed)
+    drawn = {} if context is None else {degradation.context_name: degradation.context_as_images(context)}
+    return {**drawn, **{kind: to_unit(x) for kind, x in {ORIGINAL: x0, DEGRADED_IMAGE: x_T, **outputs}.items()}}
+
+
+def restored(
+    samplers: Mapping[str, Sampler],
+    restore: TimedRestore,
+    degradation: Degradation,
+    x_T: Tensor,
+    context: Tensor | None,
+    *,
+    seed: int,
+) -> dict[str, Tensor]:
+    """What each method makes of degraded images, in [-1, 1].
+
+    Args:
+        samplers: the methods, by their names.
+        restore: R, which was told which images they are.
+        degradation: D, on the device.
+        x_T: the images (B, C, S, S) in [-1, 1], degraded to its T.
+        context: what D drew for them.
+        seed: of what samplers draw.
+
+    Raises:
+        BadInput: a sampler fails or gives no images.
+    """
     remembering = _remembering(restore, x_T, degradation.timesteps)
     outputs = {}
-    for method in task.methods:
+    for method, sampler in samplers.items():
 
         def noise(s: int, method: str = method) -> Tensor:
-            return normal_images(indices, task.seed, f"{method}-{s}", x0.shape[1:]).to(task.device)
+            purpose = f"{split_steps(method)[0]}-{s}"  # with fewer steps, the same method draws the same
+            return normal_images(restore.indices, seed, purpose, x_T.shape[1:]).to(x_T.device)
 
         with foreign(f"sampler '{method}'"):
-            sampled = protocol.sampler(method).sample(remembering, degradation, x_T, context, noise)
-            outputs[method] = check_images(sampled, x0, f"sampler '{method}'")
-        check_finite(outputs[method], f"sampler '{method}', or the degradation in it,", indices)
-    return {ORIGINAL: x0, **outputs}
+            sampled = sampler.sample(remembering, degradation, x_T, context, noise)
+            outputs[method] = check_images(sampled, x_T, f"sampler '{method}'")
+        restore.look(outputs[method], f"sampler '{method}', or the degradation in it,")
+    return outputs
 
 
 def _remembering(restore: Restore, x_T: Tensor, T: int) -> Restore:

@@ -1,16 +1,18 @@
-"""What a measurement has seen so far, of all metrics of all methods: saved, resumed, and turned into numbers."""
+"""What a measurement has seen so far of all metrics: saved, resumed, merged, and in the end turned into numbers."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput, CheckFailed, foreign
+from coldbench.evaluation.details import of_each
 from coldbench.evaluation.feature_files import FeatureFiles, extracted
 from coldbench.evaluation.originals_cache import OriginalsCache
 from coldbench.metrics.audit import AUDITED, audited
@@ -36,6 +38,7 @@ class Outcome:
         gallery: ``original``, where there are any, and each method -> the first images (n, C, S, S) in [0, 1].
         seconds: wall time, of all attempts if it was resumed.
         network_seconds: of that, inside the network's forward.
+        each: (method, metric) -> the metric of every image alone, float64 (N,); empty unless asked for.
     """
 
     estimates: Mapping[Key, Estimate]
@@ -44,6 +47,7 @@ class Outcome:
     gallery: Mapping[str, Tensor]
     seconds: float
     network_seconds: float
+    each: Mapping[tuple[str, str], Tensor] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[Key, float]:
@@ -68,7 +72,8 @@ class Scores:
         methods: that are measured.
         metrics: of what; those that compare images with their originals are left out where there are none.
         spaces: the feature spaces of the others; may be empty.
-        images: how many are to come.
+        images: how many the measurement has.
+        start: the position in it of the first image that comes here.
         references: (feature space, metric) -> the accumulator of what generated images are compared with; None where
             images have originals.
         zero_features: so many of the images, the last ones, count as zero features.
@@ -76,10 +81,14 @@ class Scores:
         cache: of the originals' features; none unless given.
         skipped: so many images of the data set come before the first, for messages.
         groups: of images, for intervals (see ``metrics.intervals``).
+        each: whether the metrics of pairs are kept of every image, too.
 
     Attributes:
+        kinds: the names of all images that ``update`` takes.
+        done: the position after the last image that came.
         halved: whether fewer images at a time were taken than was asked for. Features of smaller batches may differ in
             their last digits, and do not go to the cache.
+        seconds, network_seconds: of one process; of several together, divided by their number.
     """
 
     def __init__(
@@ -89,16 +98,18 @@ class Scores:
         spaces: Sequence[FeatureSpace],
         *,
         images: int,
+        start: int = 0,
         references: Mapping[tuple[str, str], Any] | None = None,
         zero_features: int = 0,
         files: FeatureFiles | None = None,
         cache: OriginalsCache | None = None,
         skipped: int = 0,
         groups: int = GROUPS,
+        each: bool = False,
     ) -> None:
         self.methods, self.references = methods, references
         self.images, self.zero_features, self.groups = images, zero_features, groups
-        self.done, self.seconds, self.network_seconds = 0, 0.0, 0.0
+        self.start, self.done, self.seconds, self.network_seconds = start, start, 0.0, 0.0
         self.skipped, self.halved = skipped, False
         self.first: dict[str, Tensor] = {}
         self._deviations: dict[Key, float | None] | None = None
@@ -112,8 +123,12 @@ class Scores:
             for metric in self._pairs
         }
         self._files, self._cache = FeatureFiles(None) if files is None else files, cache
-        kinds = [ORIGINAL, *methods] if restores else methods
-        self._files.expect((kind, space.name) for kind in kinds for space in self.spaces)
+        self._known: dict[str, np.ndarray | None] = {}
+        self._each: dict[tuple[str, str], Tensor] = {
+            key: torch.zeros(0, dtype=torch.float64) for key in (self._of_pairs if each else ())
+        }
+        self.kinds = (ORIGINAL, *methods) if restores else tuple(methods)
+        self._files.expect((kind, space.name) for kind in self.kinds for space in self.spaces)
 
     def update(self, positions: range, images: Mapping[str, Tensor]) -> None:
         """Take in a batch.
@@ -122,8 +137,6 @@ class Scores:
             positions: of the images in the measurement.
             images: kind -> (B, C, S, S) in [0, 1]; ``original`` among them unless there are references.
         """
-        if not self.done:
-            self._take_originals_from_cache()
         stop = min(positions.stop, self.images - self.zero_features)
         for kind, batch in images.items():
             for space in self.spaces:
@@ -131,46 +144,76 @@ class Scores:
             for metric in self._pairs if kind != ORIGINAL else ():
                 with foreign(f"metric '{metric.name}'"):
                     self._of_pairs[kind, metric.name].update(positions, batch, images[ORIGINAL])
-            self._keep(kind, batch)
+                if self._each:
+                    self._extend(kind, metric.name, of_each(metric, batch, images[ORIGINAL]))
+            self._keep(kind, batch[: max(0, AUDITED - positions.start)])
         self.done = positions.stop
-        if self._deviations is None and self.done >= min(AUDITED, self.images):
+        if self._deviations is None and not self.start and self.done >= min(AUDITED, self.images):
             self._deviations = self._audit()
 
-    def _take_originals_from_cache(self) -> None:
-        for space in self.spaces:
-            known = self._cache.find(space) if self._cache else None
-            if known is not None:
-                self._files[ORIGINAL, space.name].append(known)
+    def _extend(self, method: str, metric: str, numbers: Tensor) -> None:
+        self._each[method, metric] = torch.cat((self._each[method, metric], numbers))
 
     def _take_features(self, kind: str, space: FeatureSpace, start: int, batch: Tensor) -> None:
-        file = self._files[kind, space.name]
-        if len(batch) and start + len(batch) > file.count:  # else they came from the cache
-            first = start + self.skipped
-            rows = extracted(space, batch, range(first, first + len(batch)))
-            if file.columns not in (0, rows.shape[1]):
-                raise BadInput(
-                    f"feature '{space.name}' gave vectors of {file.columns} numbers, then of {rows.shape[1]}"
-                )
-            file.append(rows)
+        if not len(batch):
+            return
+        file, known = self._files[kind, space.name], self._known_originals(space) if kind == ORIGINAL else None
+        if known is not None:
+            file.append(known[start : start + len(batch)])
+            return
+        first = start + self.skipped
+        rows = extracted(space, batch, range(first, first + len(batch)))
+        if file.columns not in (0, rows.shape[1]):
+            raise BadInput(f"feature '{space.name}' gave vectors of {file.columns} numbers, then of {rows.shape[1]}")
+        file.append(rows)
+
+    def _known_originals(self, space: FeatureSpace) -> np.ndarray | None:
+        """The features of all originals, where the cache has them."""
+        if space.name not in self._known:
+            self._known[space.name] = self._cache.find(space) if self._cache else None
+        return self._known[space.name]
+
+    def merge(self, other: Self) -> None:
+        """Take in what was seen of the images that come next.
+
+        Raises:
+            CheckFailed: they do not come next.
+            BadInput: the files of the features cannot be read or written.
+        """
+        if other.start != self.done:
+            raise CheckFailed(f"images {self.done} to {other.start} were not measured, or twice")
+        for key, grouped in self._of_pairs.items():
+            grouped.merge(other._of_pairs[key])
+        for (method, metric), numbers in other._each.items():
+            self._extend(method, metric, numbers)
+        self._files.extend(other._files)
+        for kind, kept in other.first.items():
+            self._keep(kind, kept)
+        self.done, self.halved = other.done, self.halved or other.halved
+        self.seconds += other.seconds
+        self.network_seconds += other.network_seconds
 
     def features(self, kind: str, space: str) -> FeatureSet:
         """The features of one kind of images, as far as they were taken."""
         return FeatureSet(self._files[kind, space].array(), self.zero_features, self.groups)
 
     def _keep(self, kind: str, batch: Tensor) -> None:
-        kept = self.first.get(kind, batch[:0].cpu())
-        if len(kept) < AUDITED:
-            self.first[kind] = torch.cat((kept, batch[: AUDITED - len(kept)].cpu()))
+        if len(batch):
+            kept = self.first.get(kind, batch[:0].cpu())
+            self.first[kind] = torch.cat((kept, batch.cpu()))
 
     def state_dict(self) -> dict[str, Any]:
         """What ``load_state_dict`` takes up, beside the files of the features."""
         return {
+            "start": self.start,
             "done": self.done,
+            "halved": self.halved,
             "seconds": self.seconds,
             "network_seconds": self.network_seconds,
             "first": self.first,
             "deviations": self._deviations,
             "pairs": {key: grouped.state_dict() for key, grouped in self._of_pairs.items()},
+            "each": self._each,
             "features": self._files.state_dict(),
         }
 
@@ -181,8 +224,10 @@ class Scores:
             OSError, ValueError: the files of the features are gone, or hold something else.
         """
         self._files.load_state_dict(state["features"])
-        self.done, self.seconds, self.network_seconds = state["done"], state["seconds"], state["network_seconds"]
+        self.done, self.halved = state["done"], state["halved"]
+        self.seconds, self.network_seconds = state["seconds"], state["network_seconds"]
         self.first, self._deviations = dict(state["first"]), state["deviations"]
+        self._each = {key: state["each"][key] for key in self._each}
         for pair, grouped in self._of_pairs.items():
             grouped.load_state_dict(state["pairs"][pair])
 
@@ -200,7 +245,7 @@ class Scores:
             if file.count != self.images - self.zero_features:
                 raise CheckFailed(f"{file.count} images have features instead of {self.images - self.zero_features}")
         if self._deviations is None:
-            raise CheckFailed("no image was audited")
+            self._deviations = self._audit()
         found = self._estimates()
         if self._cache and not self.halved:
             for space in self.spaces:
@@ -212,6 +257,7 @@ class Scores:
             gallery=self.first,
             seconds=self.seconds,
             network_seconds=self.network_seconds,
+            each=self._each,
         )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import CheckFailed
+from coldbench.core.rows import block
 from coldbench.metrics.intervals import GROUPS, Estimate, Grouped, estimates, group_of
 from coldbench.metrics.metric import Accumulator, Metric
 
@@ -49,7 +50,7 @@ class FeatureSet:
         for start in range(0, len(self.rows), BLOCK):
             positions = range(start, min(start + BLOCK, len(self.rows)))
             # A copy: torch takes no array that cannot be written.
-            yield positions, torch.from_numpy(np.array(self.rows[start : positions.stop]))
+            yield positions, torch.from_numpy(block(self.rows, start, positions.stop))
 
     def all(self) -> Tensor:
         """float32 (N, d), with the zero features."""
@@ -60,7 +61,7 @@ class FeatureSet:
 
     def first(self, count: int) -> Tensor:
         """float32 (count, d), or fewer where there are fewer; without the zero features."""
-        return torch.from_numpy(np.array(self.rows[:count]))
+        return torch.from_numpy(block(self.rows, 0, min(count, len(self.rows))))
 
     def group_numbers(self) -> Tensor:
         """The group of each image, (n,)."""

@@ -73,6 +73,11 @@ class Grouped(Generic[A]):
                 merged.merge(accumulator)
         return merged
 
+    def merge(self, other: Grouped[A]) -> None:
+        """Take in what others have seen of the same measurement."""
+        for ours, theirs in zip((*self.groups, self.fixed), (*other.groups, other.fixed), strict=True):
+            ours.merge(theirs)
+
     def state_dict(self) -> list[dict[str, Any]]:
         """What ``load_state_dict`` takes up."""
         return [accumulator.state_dict() for accumulator in (*self.groups, self.fixed)]

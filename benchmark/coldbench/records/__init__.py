@@ -2,3 +2,5 @@
 
 #: How records can be printed; see ``coldbench.records.formats``.
 FORMATS = ("markdown", "latex", "csv", "json", "html")
+#: How boards can be; see ``coldbench.records.board_formats``.
+BOARD_FORMATS = ("markdown", "csv", "json", "html")

@@ -11,6 +11,10 @@ from coldbench.records.record import Difference, Record
 
 #: With fewer images than this, a verdict is an indication.
 FEW = 100
+#: The columns of the tests of paired images, and where their p-values stand in a difference.
+TESTS = {"p (sign)": "sign_test", "p (Wilcoxon)": "wilcoxon"}
+#: Smaller p-values are not told apart in tables.
+SMALLEST_P = 1e-4
 
 
 def verdict(difference: float, interval: tuple[float, float] | None, a: str, b: Record) -> str:
@@ -44,6 +48,8 @@ def render_comparison(records: Sequence[Record], style: str) -> str:
     lines = [_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs]
     methods = dict.fromkeys(record.where.method for record in records)
     frame = pd.DataFrame(lines)
+    if not any(_tested(each) for _, each in pairs):
+        frame = frame.drop(columns=list(TESTS), errors="ignore")
     return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(records, pairs), style)
 
 
@@ -64,8 +70,20 @@ def _line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
         "B": _with_error(b),
         "B - A": f"{difference.value:+.{decimals}f}",
         "95 % interval": low_high,
+        **{name: _p_value(getattr(difference, test)) for name, test in TESTS.items()},
         "Verdict": difference.verdict,
     }
+
+
+def _p_value(p: float | None) -> str:
+    """A p-value as tables print it."""
+    if p is None:
+        return ABSENT
+    return f"{p:.2g}" if p >= SMALLEST_P else f"< {SMALLEST_P:g}"
+
+
+def _tested(difference: Difference) -> bool:
+    return difference.sign_test is not None
 
 
 def _with_error(record: Record) -> str:
@@ -83,6 +101,11 @@ def _notes(records: Sequence[Record], pairs: Sequence[tuple[Record, Difference]]
     )
     if paired:
         notes.append("a paired difference can exclude zero although the two intervals overlap: what both share cancels")
+    if any(_tested(each) for _, each in pairs):
+        notes.append(
+            "p: two-sided, of the differences of all images; not corrected for the number of comparisons, and right "
+            "where images do not depend on each other"
+        )
     if any(record.metric.features for record in shown):
         notes.append(BIASED)
     notes += dict.fromkeys(record.warning for record in shown if record.warning)

@@ -6,12 +6,13 @@ It compares all of their identities first: a number of other images is another n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
 from coldbench.core.errors import BadInput, CheckFailed
-from coldbench.records.record import Identity, Key, Record, arithmetic
+from coldbench.records.record import Identity, Key, Record
+from coldbench.records.tolerances import arithmetic, tolerance
 
 
 class Status(StrEnum):
@@ -113,13 +114,25 @@ def _drift(then: Record, now: Record | None, why_gone: str) -> Drift:
         return Drift(then, now, Status.EXEMPT, reason=exempt)
     assert then.value is not None
     assert now.value is not None
-    distance = abs(now.value - then.value)
-    if now.metric.relative:
-        low, high = then.interval or (then.value, then.value)
-        distance /= max(abs(then.value), (high - low) / 2) or 1.0
-    # The wider of the tolerances of the two arithmetics.
-    tolerance = max(now.metric.tolerances[arithmetic(each)] for each in (then, now))
-    return Drift(then, now, Status.SAME if distance <= tolerance else Status.MOVED, distance, tolerance)
+    moved = distance(now.value, then.value, then.interval, relative=now.metric.relative)
+    # The wider of the tolerances of the two arithmetics, as the metric has them now.
+    allowed = max(tolerance(replace(each, metric=now.metric)) for each in (then, now))
+    return Drift(then, now, Status.SAME if moved <= allowed else Status.MOVED, moved, allowed)
+
+
+def distance(now: float, then: float, interval: tuple[float, float] | None, *, relative: bool) -> float:
+    """How far a number is from an earlier one, in the unit of its metric's tolerance.
+
+    Args:
+        now: the number.
+        then: the earlier one.
+        interval: of the earlier one.
+        relative: whether the unit is the earlier number, or half of its interval if that is larger.
+    """
+    if not relative:
+        return abs(now - then)
+    low, high = interval or (then, then)
+    return abs(now - then) / (max(abs(then), (high - low) / 2) or 1.0)
 
 
 def differing(then: Record, now: Record) -> list[str]:

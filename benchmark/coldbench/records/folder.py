@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coldbench.core.errors import BadInput
+from coldbench.core.errors import BadInput, Missing
 from coldbench.core.files import TEMPORARY, short_digest, write_atomically
 from coldbench.core.paths import exists, is_file, is_folder
 from coldbench.core.progress import tell
@@ -45,13 +46,14 @@ class Claim:
         return self._kept[-1]
 
     def forget(self) -> None:
-        """Remove the states that the command asked for."""
+        """Remove the states that the command asked for, with those of their parts."""
         for path in self._kept:
-            path.unlink(missing_ok=True)
+            for part in (path, *path.parent.glob(f"{glob.escape(path.stem)}.*{path.suffix}")):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
-def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Claim]:
+def claimed(folder: Path, *, fresh: bool = False, alone: bool = True) -> Iterator[Claim]:
     """Have an output folder to oneself.
 
     Whatever ends the command, the system frees the folder. What a killed one was writing is cleared away; a state stays
@@ -60,6 +62,8 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Claim]:
     Args:
         folder: made if need be.
         fresh: forget what stopped commands left.
+        alone: whether no other process of this command writes there, and might still say which features belong to
+            its state.
 
     Raises:
         BadInput: another command is writing there, or nobody can.
@@ -76,7 +80,8 @@ def claimed(folder: Path, *, fresh: bool = False) -> Iterator[Claim]:
         yield claim
         claim.forget()
     finally:
-        _clear_orphans(claim.states)
+        if alone:
+            _clear_orphans(claim.states)
         if not any(claim.states.glob(_STATE)):
             lock.unlink(missing_ok=True)
             with suppress(OSError):
@@ -128,6 +133,29 @@ def _has(descriptor: int, path: Path) -> bool:
 
 def _in_use(folder: Path) -> BadInput:
     return BadInput(f"another command is writing to {folder}: wait for it, or let this one write elsewhere")
+
+
+def record_files(folder: Path) -> list[Path]:
+    """The files of records in a folder; those in folders inside of it, as in ``earlier``, are not among them.
+
+    Raises:
+        Missing: there are none.
+    """
+    paths = sorted(folder.glob("*.json")) if is_folder(folder) else []
+    if not paths:
+        raise Missing(f"no records *.json in {folder}: coldbench run, evaluate and compare write such files")
+    return paths
+
+
+def read_records(path: Path) -> list[Record]:
+    """All records of a folder, or of one file.
+
+    Raises:
+        BadInput: a damaged file.
+        Missing: a folder without records, or nothing at all.
+    """
+    files = [path] if is_file(path) else record_files(path)
+    return [record for each in files for record in load(each)]
 
 
 def stored_records(path: Path) -> list[Record]:

@@ -11,7 +11,9 @@ import pandas as pd
 
 from coldbench.core.errors import printable
 from coldbench.core.provenance import RANDOM_WEIGHTS
+from coldbench.core.steps import split_steps
 from coldbench.records.record import Record, as_row, to_json
+from coldbench.records.trials import told
 
 #: The formats that hold records instead of a table.
 RECORDS = ("json", "csv")
@@ -60,7 +62,16 @@ def to_frame(records: Sequence[Record], *, intervals: bool = False) -> pd.DataFr
             for source in _sources(records, label):
                 line[f"{label} ({source})"] = _published(record, source)
     frame = pd.DataFrame(lines.values(), index=pd.MultiIndex.from_tuples(lines, names=["Dataset", "Method"]))
-    return frame.fillna(ABSENT).reset_index()
+    return _with_steps(frame.fillna(ABSENT).reset_index())
+
+
+def _with_steps(frame: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of steps in a column of their own, where a method says one."""
+    split = [split_steps(method) for method in frame["Method"]]
+    if any(steps for _, steps in split):
+        frame["Method"] = [method for method, _ in split]
+        frame.insert(2, "Steps", [ABSENT if steps is None else str(steps) for _, steps in split])
+    return frame
 
 
 def row_titles(records: Sequence[Record]) -> dict[str, str]:
@@ -154,6 +165,7 @@ def table_notes(records: Sequence[Record]) -> list[str]:
     measured = [record for record in records if record.measured]
     titles = row_titles(records)
     notes = {f"{titles[record.where.row]}: {_measurement(record, records)}": None for record in measured}
+    notes |= {f"{titles[record.where.row]}, {_trials(record)}": None for record in measured if record.conditions.trial}
     notes |= {f"{titles[record.where.row]}: {record.warning}": None for record in records if record.warning}
     notes |= {
         f"{record.identity.checkpoint} has random weights: its numbers mean nothing": None
@@ -185,6 +197,16 @@ def _measurement(record: Record, records: Sequence[Record]) -> str:
     return (
         f"{identity.images} {images}, seed {identity.seed}, protocol {identity.protocol}{changes}, "
         f"{identity.checkpoint}{_short_hash(record, records)}, {conditions.dtype} on {conditions.device}"
+    )
+
+
+def _trials(record: Record) -> str:
+    """What ``--dtype auto`` took, and what it found of each arithmetic."""
+    conditions = record.conditions
+    found = "; ".join(map(told, conditions.trial))
+    return (
+        f"{record.identity.checkpoint}: --dtype auto took {conditions.dtype}, after trials of "
+        f"{conditions.trial[0].images} images: {found}"
     )
 
 

@@ -15,8 +15,11 @@ from coldbench.core.errors import BadInput
 from coldbench.core.files import write_text
 from coldbench.records.schema2 import upgraded
 from coldbench.records.schema3 import renamed
+from coldbench.records.schema4 import completed
+from coldbench.records.tolerances import tolerance
+from coldbench.records.trials import Trial, told
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MEASURED, MISSING = "measured", "missing"
 #: (table, row, method, metric, features): where a number stands.
 Key = tuple[str, str, str, str, str]
@@ -71,10 +74,11 @@ class Identity:
         seed: of everything drawn at random.
         protocol: its name.
         transform: of the images.
-        degradation: its name and all of its settings.
+        degradation: its name and all of its settings; ``unknown`` where images were scored that others have made.
         start: of generated images: its name and what was fitted; empty where images were restored.
         checkpoint, checkpoint_sha256: the network; no hash where none took part, as in every degraded cell, or where
-            it has no parameters that could be hashed, as a function of the user's.
+            it has no parameters that could be hashed, as a function of the user's. Of images that others have made:
+            where they are, and their digest.
         data, data_sha256: the images restored, or those that generated ones are compared with.
         features_sha256: of the extractor's weights.
     """
@@ -98,6 +102,7 @@ class Conditions:
 
     Attributes:
         device, dtype, batch_size, processes: of the measurement.
+        trial: where ``--dtype auto`` took the dtype, what it found of each arithmetic that the device has.
         float32_only: why the number means nothing in an arithmetic of fewer digits; empty where it does.
         versions, revision: of the software.
     """
@@ -109,6 +114,7 @@ class Conditions:
     float32_only: str
     versions: dict[str, str]
     revision: str
+    trial: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,8 @@ class Difference:
         value, interval: the difference, and its 95 % interval; None where none can be given.
         paired: whether both methods saw the same images and noise, so that what they share has cancelled.
         verdict: which of the two is better, in words; empty where the interval does not tell.
+        sign_test, wilcoxon: two-sided p-values of the differences of all images (see ``metrics.paired_tests``); None
+            where images are not paired, or have no number of their own.
     """
 
     against: str
@@ -152,6 +160,8 @@ class Difference:
     interval: tuple[float, float] | None
     paired: bool
     verdict: str
+    sign_test: float | None = None
+    wilcoxon: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +233,7 @@ def save(records: Sequence[Record], path: Path) -> None:
 
 
 def load(path: Path | str) -> list[Record]:
-    """The records that ``save`` wrote; those of schemas 2 and 3 are turned into today's.
+    """The records that ``save`` wrote; those of schemas 2 to 4 are turned into today's.
 
     Raises:
         BadInput: no such file, or not of these schemas.
@@ -238,12 +248,13 @@ def load(path: Path | str) -> list[Record]:
 def _record(spec: Any) -> Record:
     """One record read from JSON; raises ValueError or TypeError if it cannot be one that ``save`` wrote."""
     version = spec.get("schema_version") if isinstance(spec, dict) else None
-    if version not in (2, 3, SCHEMA_VERSION):
+    if version not in (2, 3, 4, SCHEMA_VERSION):
         raise ValueError(f"one is of schema {version}")
     if version == SCHEMA_VERSION:
         return _valid(_read(Record, spec, ""))
     old = version == 2 and "where" not in spec
-    record = renamed(_valid(_read(Record, upgraded(spec) if old else spec, "")))
+    record = _valid(_read(Record, completed(upgraded(spec) if old else spec), ""))
+    record = renamed(record) if version < 4 else record
     return dataclasses.replace(record, schema_version=2 if version == 2 else SCHEMA_VERSION)
 
 
@@ -306,6 +317,8 @@ def _valid(record: Record) -> Record:
     """The record; raises ValueError if its numbers cannot be."""
     numbers = [record.value, record.deviation, *(record.interval or ()), *record.metric.tolerances.values()]
     numbers += [record.published.value] if record.published else []
+    for trial in record.conditions.trial:
+        numbers += [trial.network_seconds, *trial.deviations.values()]
     if not all(math.isfinite(number) for number in numbers if number is not None):
         raise ValueError("a number is not finite")
     if record.status not in (MEASURED, MISSING) or record.metric.better not in ("higher", "lower"):
@@ -319,14 +332,8 @@ def _valid(record: Record) -> Record:
     for name, kind in _REQUESTED.items():
         if not isinstance(record.request.get(name), kind | NoneType):
             raise ValueError(f"{name} of its request is {record.request[name]!r:.40}")
-    if arithmetic(record) not in record.metric.tolerances:
-        raise ValueError(f"no tolerance of {record.metric.label} for {arithmetic(record)}")
+    tolerance(record)
     return record
-
-
-def arithmetic(record: Record) -> str:
-    """dtype and class of device, as tolerances are given for."""
-    return f"{record.conditions.dtype} {'cpu' if record.conditions.device in ('cpu', 'auto') else 'gpu'}"
 
 
 def as_row(record: Record) -> dict[str, Any]:
@@ -349,7 +356,9 @@ def as_row(record: Record) -> dict[str, Any]:
         "published": published.value if published else None,
         "published_note": published.note if published else "",
         **{**dataclasses.asdict(record.identity), "degradation": degradation, "start": _listed(record.identity.start)},
-        **{**dataclasses.asdict(record.conditions), "versions": _listed(record.conditions.versions, "=", " ")},
+        **dataclasses.asdict(record.conditions),
+        "versions": _listed(record.conditions.versions, "=", " "),
+        "trial": "; ".join(map(told, record.conditions.trial)),
         **dataclasses.asdict(record.cost),
         "schema_version": record.schema_version,
     }

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.core.errors import BadInput
+from coldbench.core.files import short_digest
 from coldbench.core.registry import did_you_mean
 from coldbench.data.datasets import DATASETS, dataset_title
 from coldbench.diffusion.catalog import load_entries
@@ -32,6 +33,8 @@ from coldbench.metrics.metric import METRICS
 
 #: The file of the paper's tables.
 PAPER = Path(__file__).with_name("paper.toml")
+#: Characters of a name in the names of files, of which some have four: systems end at 255.
+_LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,14 @@ class Row:
     @property
     def stem(self) -> str:
         """Of the names of its files."""
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-")
+        name = slug(self.name)
         return f"table-{self.table}" if self.table.endswith(name) else f"table-{self.table}-{name}"
+
+
+def slug(name: str) -> str:
+    """A name as part of a file's name; of a long one, as paths are, the end, and a digest of all of it."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-")
+    return plain if len(plain) <= _LONGEST else f"{plain[-_LONGEST:].strip('-')}-{short_digest(name)}"
 
 
 @dataclass(frozen=True)

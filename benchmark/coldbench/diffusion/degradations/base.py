@@ -21,15 +21,30 @@ class Degradation(nn.Module, ABC):
         image_size: S, in pixels.
         settings: what it was built from, for records.
         float32_only: why numbers of it mean nothing in an arithmetic of fewer digits; empty where they do.
+        context_name: what ``draw`` gives, in a word, for whoever keeps it in files.
     """
 
     float32_only = ""
+    context_name = "context"
 
     def __init__(self, *, timesteps: int, image_size: int) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {"name": type(self).__name__, "timesteps": timesteps, "image_size": image_size}
         self.timesteps = timesteps
         self.image_size = image_size
+
+    @property
+    def whole(self) -> Degradation:
+        """The degradation that this one is a part of; itself, unless it is the first steps of another."""
+        return self
+
+    def severity(self, s: int) -> int:
+        """The severity, of the ``whole``, of the s-th step of this one; s itself, unless it leaves out steps."""
+        return s
+
+    def found(self) -> dict[str, Any]:
+        """Settings that were found out while it was built, such as the digest of images that it reads; for records."""
+        return {}
 
     def draw(self, indices: Sequence[int], seed: int) -> Tensor | None:
         """Draw what is random about each image; None where nothing is.
@@ -42,6 +57,22 @@ class Degradation(nn.Module, ABC):
             The context that ``forward`` and ``pair`` take, first axis the batch.
         """
         return None
+
+    def context_as_images(self, context: Tensor) -> Tensor:
+        """What files keep of a context, float32 (B, c, H, W); ``context_from_images`` makes it from them again."""
+        return context.float()
+
+    def context_from_images(self, images: Tensor, s: int) -> Tensor:
+        """The context of images that were degraded to severity s, out of what files keep of it.
+
+        Args:
+            images: (B, c, H, W), see ``context_as_images``.
+            s: severity, 1..T.
+
+        Raises:
+            BadInput: they cannot be that.
+        """
+        return images
 
     def expand(self, context: Tensor | None) -> Tensor | None:
         """The context in the form that serves every severity: what a whole trajectory shares is computed once."""

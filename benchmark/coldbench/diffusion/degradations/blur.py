@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from coldbench.core.errors import BadInput
-from coldbench.diffusion.degradations.separable import SeparableDegradation
+from coldbench.diffusion.degradations.separable import LAST_DECIMALS, SeparableDegradation
 
 #: Schedule of each routine: kernel std at step i, given the ``std`` of the recipe, and the padding.
 ROUTINES: dict[str, tuple[Callable[[int, float], float], str]] = {
@@ -68,7 +68,7 @@ def blur(
     if discrete:
         steps[-1] = torch.full_like(steps[-1], 1 / image_size) @ steps[-1]
     degradation = SeparableDegradation(torch.stack(steps))
-    degradation.float32_only = "a blurred image lives in its last decimals, and bfloat16 has none of them"
+    degradation.float32_only = LAST_DECIMALS
     return degradation
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,9 @@ from torch import Tensor
 from coldbench.core.errors import BadInput
 from coldbench.core.randomness import image_rng
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
+
+#: How far the pixels of a mask may be from those of a hole: a step of 8 bits.
+_ROUNDED = 1 / 255
 
 
 class Inpainting(Degradation):
@@ -33,6 +37,7 @@ class Inpainting(Degradation):
 
     masks: Tensor
     products: Tensor
+    context_name = "mask"
 
     def __init__(
         self,
@@ -89,6 +94,30 @@ class Inpainting(Degradation):
         columns = offsets[:, 1, None, None] + window[None, :]
         steps = step[:, None, None] if isinstance(step, Tensor) else step
         return table[steps, rows, columns][:, None]
+
+    def context_as_images(self, context: Tensor) -> Tensor:
+        """The masks P_T, (B, 1, S, S) in [0, 1]: 0 in the hole, 1 far from it."""
+        return self._windows(self.products, self.timesteps, context)
+
+    def context_from_images(self, images: Tensor, s: int) -> Tensor:
+        """The offsets whose masks P_s these are, to the rounding of 8 bits; see ``draw``."""
+        return torch.stack([self._offset(mask.to(self.products), s) for mask in images[:, 0]])
+
+    def _offset(self, mask: Tensor, s: int) -> Tensor:
+        """The offset (2,) of the window of P_s that is nearest to a mask (S, S)."""
+        nearest, found = math.inf, (0, 0)
+        rows = self.products[s].unfold(0, self.image_size, 1).unfold(1, self.image_size, 1)[: self.offsets]
+        for row, windows in enumerate(rows):
+            differences = (windows[: self.offsets] - mask).abs().amax(dim=(1, 2))
+            column = int(differences.argmin())
+            if differences[column] < nearest:
+                nearest, found = float(differences[column]), (row, column)
+        if not nearest <= _ROUNDED:
+            raise BadInput(
+                f"a mask is no hole of this degradation at severity {s}: it is {nearest:.3f} from the most alike, and "
+                f"{_ROUNDED:.3f} is what 8 bits round"
+            )
+        return torch.tensor(found, device=mask.device)
 
     def observe(self, x_s: Tensor) -> Tensor:
         return truncate_to_8_bit(x_s) if self.discrete else x_s

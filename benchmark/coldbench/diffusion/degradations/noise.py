@@ -23,6 +23,7 @@ class GaussianNoise(Degradation):
     """
 
     alphas_cumprod: Tensor
+    context_name = "noise"
 
     def __init__(self, *, image_size: int, timesteps: int, channels: int) -> None:
         super().__init__(timesteps=timesteps, image_size=image_size)

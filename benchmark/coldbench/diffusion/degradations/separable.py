@@ -1,6 +1,6 @@
 """Degradations that act on rows and columns alike: D(x, s) = B_s x B_s^T with one small matrix a step.
 
-Blur and super-resolution are both of this form, padding and resampling included, so the product
+Blur, heat and super-resolution are all of this form, padding and resampling included, so the product
 B_s = K_{s-1} ... K_0 of the single steps is taken once, in float64, and no step is ever iterated over.
 """
 
@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 
 from coldbench.diffusion.degradations.base import Degradation
+
+#: Why numbers of a blur mean nothing in an arithmetic of fewer digits than float32.
+LAST_DECIMALS = "a blurred image lives in its last decimals, and bfloat16 has none of them"
 
 
 class SeparableDegradation(Degradation):

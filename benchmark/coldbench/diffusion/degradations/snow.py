@@ -68,6 +68,7 @@ class Snow(Degradation):
     thresholds: Tensor
     streaks: Tensor
     brightness: Tensor
+    context_name = "flakes"
 
     def __init__(
         self,

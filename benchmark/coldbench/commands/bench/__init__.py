@@ -1,0 +1,1 @@
+"""``coldbench bench``: what a measurement costs beyond its network, against a floor and a plain implementation."""
