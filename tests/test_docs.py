@@ -30,7 +30,7 @@ COMMANDS = [line.split(" #")[0].strip() for line in BLOCKS.splitlines() if "cold
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_readme_commands_parse(line: str) -> None:
-    words = shlex.split(line.rsplit("&&", maxsplit=1)[-1])
+    words = shlex.split(line.rsplit("&&", maxsplit=1)[-1].rsplit("-m ", maxsplit=1)[-1])
     name, *arguments = words[1:]
     main.commands[name].make_context(name, arguments)
 

@@ -103,16 +103,15 @@ class RowFile:
 def block(rows: np.ndarray, start: int, stop: int) -> np.ndarray:
     """A copy of some rows (stop - start, d).
 
-    Where the rows are mapped from a file, they are read from it: what is mapped and looked at would count as memory of
-    this process, and grow with the number of rows.
+    Of rows that are mapped from a file, the memory that looking at them takes is given back at once: else it would
+    grow with their number.
 
     Args:
         rows: float32 (n, d).
         start, stop: of the rows.
     """
-    if not isinstance(rows, np.memmap) or not isinstance(rows.base, mmap.mmap):  # a part of a map has another start
-        return np.array(rows[start:stop])
-    columns = rows.shape[1]
-    offset = rows.offset + start * columns * rows.itemsize
-    numbers = (min(stop, len(rows)) - start) * columns
-    return np.fromfile(rows.filename, dtype=rows.dtype, count=numbers, offset=offset).reshape(-1, columns)
+    copy = np.array(rows[start:stop])
+    mapped = rows.base
+    if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+    return copy
