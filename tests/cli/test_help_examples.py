@@ -34,6 +34,7 @@ COMMANDS = (
     "show",
     "board",
     "export",
+    "bench",
     "statistics",
     "list",
     "train",

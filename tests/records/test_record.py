@@ -21,7 +21,9 @@ from coldbench.records.trials import Trial
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads(Path(module.__file__).with_name("record.schema.json").read_text(encoding="utf-8"))
 #: Comparisons that are still of the layout of schema 2's time are left out until they are measured anew.
-STORED = [path for path in sorted((ROOT / "results").rglob("*.json")) if path.parent.name != "compare"]
+STORED = [
+    path for path in sorted((ROOT / "results").rglob("*.json")) if path.parent.name not in ("compare", "performance")
+]
 
 
 def full(records: list[Record]) -> Record:

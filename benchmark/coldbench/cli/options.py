@@ -118,7 +118,7 @@ settings = what(
     multiple=True,
     callback=as_dict,
     metavar="KEY=VALUE",
-    help="Override a setting of the row's degradation; see coldbench list degradations.",
+    help="Override a setting of the row's degradation (coldbench list degradations).",
 )
 seed = what(
     "--seed",
