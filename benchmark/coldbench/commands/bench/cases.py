@@ -74,7 +74,7 @@ def _generate_128(quick: bool) -> dict[str, Any]:
 
 def _processes(quick: bool) -> dict[str, Any]:
     """One process on two cores, two on two, and one on one, in turns."""
-    images, timesteps, rounds = (32, 2, 1) if quick else (320, 20, 3)
+    images, timesteps, rounds = (32, 2, 1) if quick else (960, 20, 2)
     workload = {
         "title": "Table 1, MNIST",
         "checkpoint": "mnist-blur",
