@@ -100,7 +100,7 @@ def build_degradation(name: str, **settings: Any) -> Degradation:
     return building.build_degradation({**degradation_settings(name), **settings}, name)
 
 
-def open_images(spec: str, *, data_root: Path | None = None, train: bool = False) -> ImageSource:
+def open_images(spec: str, *, data_root: Path | str | None = None, train: bool = False) -> ImageSource:
     """Images by name.
 
     Args:

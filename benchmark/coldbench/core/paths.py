@@ -81,13 +81,13 @@ def _tell_once(message: str) -> None:
     tell(message)
 
 
-def data_folder(given: Path | None = None) -> Path:
+def data_folder(given: Path | str | None = None) -> Path:
     """The folder of the data sets that do not ship: the one given, or that in the user's home.
 
     Where that cannot be used it is ``$COLDBENCH_HOME/data`` by name, which is nowhere: no data set is found there.
     """
     if given is not None:
-        return given
+        return Path(given)
     try:
         return home() / "data"
     except BadInput:
