@@ -290,7 +290,7 @@ def test_images_by_name(tmp_path: Path) -> None:
     assert public.open_images("mnist").count == 10_000
     assert public.open_images("tests.example_plugin:checkers").count == 40
     with pytest.raises(Missing, match="coldbench fetch cifar10"):
-        public.open_images("cifar10", data_root=tmp_path)
+        public.open_images("cifar10", data_root=str(tmp_path))
     with pytest.raises(BadInput, match="gave FeatureSpace instead of an ImageSource"):
         public.open_images("tests.test_api:no_images")
 
