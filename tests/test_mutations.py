@@ -51,7 +51,7 @@ MUTATIONS = [
     ),
     Mutation(
         "last batch dropped", "evaluation/loop.py",
-        "while scores.done < scores.images:", "while scores.done + batch_size <= scores.images:",
+        "while scores.done < run.stop:", "while scores.done + batch_size <= run.stop:",
         (*CHECK, "3"), "64 images were measured instead of 100",
     ),
     Mutation(
@@ -88,7 +88,7 @@ MUTATIONS = [
     Mutation(
         "images drawn by their place in the batch", "diffusion/degradations/inpaint.py",
         "for i in indices", "for i in range(len(indices))",
-        ("pytest", "-q", "tests/evaluation/test_restoration.py::test_batch_size_changes_no_result[mnist-inpaint-3]"),
+        ("pytest", "-q", "tests/evaluation/test_restoration.py::test_batch_size_changes_no_result[mnist-inpaint]"),
         "failed",
     ),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ RUN = ("run", "--table", "3", "--rows", "mnist", "--images", "2", "--quiet")
 #: What a plug-in of these cases begins with.
 _HEAD = "import numpy as np, torch, sys\nfrom coldbench import Degradation, FeatureSpace, mean_over_images\n"
 EVALUATE = ("--degradation", "mnist-superres", "--data", "mnist", "--images", "3", "--features", "none", "--quiet")
+BLEND = ("--set", "image_size=32", "--set", "timesteps=4", "--set", "channels=1", "--set", "towards=nois")
 FEATURED = (*RUN, "--methods", "degraded", "--features", "mine:F")
 
 
@@ -351,4 +352,88 @@ WORDS = (
     ),
 )
 
-CASES = (*EMPTY, *NUMBERS, *SHAPES, *PLUGINS, *MEMORY, *WORDS)
+DRY_RUN = (
+    Case(
+        "a dry run in a format of tables", nothing, (*RUN, "--dry-run", "--format", "csv"), 2, "markdown or json, not"
+    ),
+    Case(
+        "a dry run of more images than there are",
+        nothing,
+        ("run", "--table", "3", "--rows", "mnist", "--images", "20000", "--dry-run", "--quiet"),
+        2,
+        "MNIST has 10000 images, not 20000",
+    ),
+    Case(
+        "a dry run of an image that is none",
+        lambda folder: (folder / "a.png").write_text("no image"),
+        (*RUN[:-3], "--data", "folder:.", "--dry-run", "--quiet"),
+        2,
+        r"a\.png cannot be read as an image",
+    ),
+    Case(
+        "a dry run of nothing that is there",
+        nothing,
+        ("run", "--table", "3", "--rows", "cifar10", "--dry-run", "--quiet"),
+        3,
+        "nothing could be measured: degraded, sampled, direct: CIFAR-10 is not under .*: coldbench fetch cifar10",
+    ),
+)
+
+BENCH = (
+    Case("an unknown case of the benchmark", nothing, ("bench", "--only", "memroy"), 2, "did you mean memory"),
+    Case(
+        "a report of the benchmark that is none",
+        lambda folder: (folder / "performance.json").write_text('{"cases": {"mine": {}}}'),
+        ("bench", "--output", ".", "--quiet"),
+        2,
+        r"performance\.json is no report of coldbench bench, or of another version: remove it",
+    ),
+    Case(
+        "a report of the benchmark where a file is",
+        lambda folder: (folder / "out").write_text(""),
+        ("bench", "--output", "out", "--quiet"),
+        2,
+        "cannot write out/performance",
+    ),
+)
+
+NAMES = (
+    Case(
+        "a word as the size of batches",
+        nothing,
+        (*RUN, "--batch-size", "many"),
+        2,
+        "'many' is neither auto nor a whole",
+    ),
+    Case("an unknown arithmetic", nothing, (*RUN, "--dtype", "half"), 2, "'--dtype': 'half' is not one of"),
+    Case(
+        "a blend towards nothing that is known",
+        plugin("def R(x, s):\n    return x\n"),
+        ("evaluate", "mine:R", *EVALUATE[2:], "--degradation", "blend", *BLEND),
+        2,
+        "blend goes towards noise or other images: unknown dataset 'nois'",
+    ),
+    Case(
+        "a model of the hub without its owner",
+        nothing,
+        ("evaluate", "hub:model", *EVALUATE),
+        2,
+        "'hub:model' is neither hub:OWNER/NAME nor hub:OWNER/NAME:FILE",
+    ),
+    Case(
+        "a file of the hub that lies elsewhere",
+        nothing,
+        ("evaluate", "hub:owner/model:/etc/passwd", *EVALUATE),
+        2,
+        "'hub:owner/model:/etc/passwd' is neither hub:OWNER/NAME nor hub:OWNER/NAME:FILE",
+    ),
+    Case(
+        "a folder without a model of diffusers",
+        nothing,
+        ("evaluate", "diffusers:.", *EVALUATE),
+        2,
+        r"cannot read config\.json: No such file",
+    ),
+)
+
+CASES = (*EMPTY, *NUMBERS, *SHAPES, *PLUGINS, *MEMORY, *WORDS, *DRY_RUN, *BENCH, *NAMES)

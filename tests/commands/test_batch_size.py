@@ -54,4 +54,4 @@ def test_records_hold_the_number(given: tuple[str, ...], tmp_path: Path) -> None
 def test_another_word_is_refused() -> None:
     done = coldbench("run", "--table", "3", "--batch-size", "all")
     assert done.returncode == 2
-    assert "'all' is not a valid" in done.stderr
+    assert "'all' is neither auto nor a whole number" in done.stderr

@@ -114,6 +114,16 @@ def test_rows_of_which_nothing_is_there_are_shown_as_missing() -> None:
     assert "| 3       | MNIST    |  degraded |" in done.stdout
 
 
+def test_what_the_forecast_leaves_out_is_said(tmp_path: Path) -> None:
+    asked = ("--methods", "degraded", "--images", "20", "--dtype", "auto", "--save-images", "saved")
+    done = coldbench(*DRY, *asked, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "not counted: the trials of --dtype auto" in done.stdout
+    assert "not counted: the images that --save-images keeps" in done.stdout
+    assert "not counted" not in coldbench(*DRY, *asked[:4], cwd=tmp_path).stdout
+    assert not [*tmp_path.iterdir()]
+
+
 def test_nothing_that_can_be_measured_is_an_error_after_the_table() -> None:
     done = coldbench("run", "--table", "5", "--rows", "afhq-noise", "--dry-run", "--quiet")
     assert (done.returncode, done.stderr.count("\n")) == (3, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -247,3 +249,31 @@ def test_the_fastest_of_those_that_were_not_refused(trials: dict[str, tuple[floa
     found = [Trial(name, 64, seconds, {}, refused) for name, (seconds, refused) in trials.items()]
     assert fastest(found) == dtype
     assert fastest(found[::-1]) == dtype
+
+
+@pytest.mark.slow
+def test_several_processes_refuse_what_one_would(tmp_path: Path) -> None:
+    """A restorer that gives NaN in all but float32: the others do not wait for what the first has given up."""
+    script = tmp_path / "nan.py"
+    script.write_text(
+        "import sys, time\n"
+        "from contextlib import contextmanager\n"
+        "from coldbench.cli import entry_point\n"
+        "from coldbench.diffusion import checkpoints\n"
+        "@contextmanager\n"
+        "def computing_in(name, network, device):\n"
+        "    hook = network.register_forward_hook(\n"
+        "        lambda *seen: time.sleep(0.05) or seen[2] if name == 'float32' else seen[2] * float('nan'))\n"
+        "    yield\n"
+        "    hook.remove()\n"
+        "checkpoints.computing_in = computing_in\n"
+        "entry_point()\n"
+    )
+    starter = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    arguments = [*RUN, "--images", "40", "--output", str(tmp_path / "out")]
+    done = subprocess.run([*starter, *arguments], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    records = load(tmp_path / "out" / "table-3.json")
+    assert taken(records) == "float32"
+    trials = records[0].conditions.trial
+    assert all("NaN" in each.refused for each in trials[1:]), trials

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -69,6 +70,14 @@ def test_a_blend_towards_absent_images_says_so() -> None:
         Blend(image_size=24, timesteps=5, channels=3, towards="afhq")
     with pytest.raises(BadInput, match="no folder at nowhere"):
         Blend(image_size=24, timesteps=5, channels=3, towards="folder:nowhere")
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Blend, "blend"), (GaussianNoise, "noise")])
+def test_what_is_drawn_for_grey_images_does_not_serve_coloured_ones(kind: Any, name: str, images: Tensor) -> None:
+    """It would be the same in every channel."""
+    grey = kind(image_size=32, timesteps=5, channels=1)
+    with pytest.raises(BadInput, match=f"{name} has channels=1, and the images have 3: --set channels=3"):
+        grey(images, 2, grey.draw(range(len(images)), seed=0))
 
 
 def test_indi_goes_towards_the_y_that_x_s_implies(images: Tensor, y: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from coldbench.core import array_cache
 from coldbench.core.errors import BadInput
 from coldbench.core.files import TEMPORARY
+from coldbench.evaluation import loop
 from coldbench.evaluation.restoration import Task, measure
 from coldbench.evaluation.scores import Outcome
 from coldbench.metrics.features import FeatureSpace
@@ -70,6 +71,17 @@ def test_the_features_of_a_plug_in_are_not_kept() -> None:
     """Its code may change while the hash that it tells does not."""
     measured(name="plug_in:space")
     assert array_cache.entries() == []
+
+
+@pytest.mark.parametrize(("cut", "kept"), [(32, 1), (16, 0)])
+def test_features_of_shares_that_end_within_a_batch_are_not_kept(
+    cut: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is alone takes whole batches, which may round otherwise, and would find them."""
+    task = dataclasses.replace(counted(40)[0], batch_size=32)
+    monkeypatch.setattr(loop, "shares", lambda *how: [[range(cut), range(cut, 40)]])
+    measure(task)
+    assert len(array_cache.entries()) == kept
 
 
 def damage(path: Path, how: str) -> None:

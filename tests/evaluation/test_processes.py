@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from coldbench.core import processes
 
@@ -145,3 +146,36 @@ def test_check_and_compare_are_shared_too(tmp_path: Path) -> None:
     evaluated = run(*torchrun(2, "evaluate", "mnist-superres", *output, str(tmp_path / "e")))
     assert evaluated.returncode == 0, evaluated.stderr
     assert (tmp_path / "e" / "table-evaluate-mnist-superres.json").exists()
+
+
+def apart(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Two processes as on two machines: each in a working directory of its own, of which the second is empty."""
+    (tmp_path / "1").mkdir()
+    script = tmp_path / "apart.sh"
+    script.write_text(f'cd "{tmp_path}/$RANK" && exec "{sys.executable}" -m coldbench "$@"')
+    starter = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    return run(*starter, "bash", str(script), *arguments)
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_find_the_same_images_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    images = tmp_path / "0" / "data" / "celeba-hq" / "test"
+    images.mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (128, 128), (number, 0, 0)).save(images / f"{number}.png")
+    how = ("--images", "2", "--methods", "degraded", "--features", "none", "--quiet", "--data-root", "data")
+    done = apart(tmp_path, "run", "--table", "4", "--rows", "celeba", *how, "--output", str(tmp_path / "out"))
+    assert done.returncode != 0
+    (line,) = lines_of_ours(done.stderr)
+    assert line.startswith("coldbench: process 1 of 2: the processes do not find the same: only here, CelebA-HQ images")
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_see_the_same_folder_measure_nothing(tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    how = ("--images", "20", "--methods", "degraded", "--features", "none", "--quiet", "--output", "out")
+    done = apart(tmp_path, "run", "--table", "3", "--rows", "mnist", *how)
+    assert done.returncode != 0
+    (line,) = lines_of_ours(done.stderr)
+    assert "process 1 of 2: out is not the folder that the first process has: all machines must see" in line
+    assert not list(tmp_path.rglob("*.pt"))

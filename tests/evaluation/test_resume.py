@@ -230,6 +230,15 @@ def test_a_command_that_ends_well_takes_its_own_states_along_and_no_others(tmp_p
     assert not list(tmp_path.iterdir())
 
 
+def test_features_of_a_part_that_an_earlier_version_left_go_with_it(tmp_path: Path) -> None:
+    """Of several processes, too, which divide the images otherwise than those that left it."""
+    with claimed(tmp_path, alone=False) as claim:
+        path = keeper_of(claim, "row", {"seed": 0, "code": "new"}).path
+        for part in (f"{path.stem}.416.pt", f"{path.stem}.416.0.f32"):
+            (path.parent / part).write_bytes(b"left")
+    assert not list(tmp_path.iterdir())
+
+
 def test_fresh_forgets(tmp_path: Path) -> None:
     with pytest.raises(Kill):
         stopped(tmp_path, {"seed": 0})

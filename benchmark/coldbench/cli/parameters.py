@@ -143,7 +143,11 @@ class BatchSize(click.IntRange):
     name = "auto|integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == "auto" else super().convert(value, param, ctx)
+        if value == "auto":
+            return value
+        if isinstance(value, str) and not value.strip().removeprefix("-").isdecimal():
+            self.fail(f"{value!r} is neither auto nor a whole number", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class TransformName(click.ParamType[Any]):

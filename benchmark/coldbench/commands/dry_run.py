@@ -83,11 +83,13 @@ class DryRun:
         rows: in order.
         starting_seconds: what Python takes to load torch and all else, to find the rows, and to end.
         memory_bytes: the most that the calibration has held; the run holds as much, beside mapped files of features.
+        uncounted: what was asked for that takes time or disk besides.
     """
 
     rows: Sequence[Forecast]
     starting_seconds: float
     memory_bytes: int
+    uncounted: tuple[str, ...]
 
     @property
     def total_seconds(self) -> float:
@@ -110,14 +112,16 @@ def dry_run(table: str, request: Request, *, rows: Sequence[str] = ()) -> DryRun
     layout = {each.name: each.rows for each in find_tables(table)}
     selecting = time.perf_counter() - started
     store = _DryStore(request.root, workers=request.workers)
-    # What is tried here is float32 alone; the trials of --dtype auto would come on top.
+    # What is tried here is float32 alone; the trials of --dtype auto come on top.
     silent = replace(request, quiet=True, dtype=request.arithmetic)
     found = []
     for row in selected:
         if not request.quiet:
             tell(f"calibrating Table {row.table} {row.title}")
         found.append(_forecast(row, silent, store, layout[row.table]))
-    return DryRun(found, _starting_seconds() + selecting, peak_bytes())
+    uncounted = ("the trials of --dtype auto",) * (request.dtype == "auto")
+    uncounted += ("the images that --save-images keeps",) * (request.save_images is not None)
+    return DryRun(found, _starting_seconds() + selecting, peak_bytes(), uncounted)
 
 
 def _starting_seconds() -> float:
@@ -333,6 +337,7 @@ def _notes(found: DryRun) -> list[str]:
         f"{_size(kept)} more in the cache",
         f"time: {_duration(found.total_seconds)}, of which {_duration(found.starting_seconds)} to start and end; on "
         "this machine, as busy as it is now",
+        *(f"not counted: {each}" for each in found.uncounted),
     ]
 
 
@@ -345,7 +350,8 @@ def _times(found: DryRun) -> pd.DataFrame:
 
 
 def _size(count: int) -> str:
-    return f"{count / (1 << 30):.1f} GiB" if count >= 1 << 30 else f"{count / (1 << 20):.1f} MiB"
+    unit, name = next((each for each in ((1 << 30, "GiB"), (1 << 20, "MiB")) if count >= each[0]), (1 << 10, "KiB"))
+    return f"{count / unit:.1f} {name}"
 
 
 def _duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
+from coldbench.core.errors import BadInput
 from coldbench.core.files import short_digest, write_text
+from coldbench.core.paths import exists
 from coldbench.core.processes import is_first, meet, only_first, size
 from coldbench.evaluation.resume import Keeper
 from coldbench.metrics.metric import METRICS
@@ -23,6 +26,8 @@ from coldbench.tables.tables import Row
 
 #: Parts of an identity that change with the version: states of a new version overwrite those of the old one.
 SOFTWARE = frozenset({"versions", "code"})
+#: Seconds after which a new file must be there on another machine, too, and between two looks.
+_LATEST, _PAUSE = 10.0, 0.2
 
 
 @contextmanager
@@ -30,15 +35,31 @@ def shared_claim(folder: Path, *, fresh: bool) -> Iterator[Claim]:
     """``claimed``, where several processes may be one command: the first has the folder for all.
 
     Raises:
-        BadInput: see ``records.folder.claimed``.
+        BadInput: see ``records.folder.claimed``; or this process does not see the folder of the first.
     """
     if not is_first():
         meet()
-        yield Claim(folder)
+        yield _seen(Claim(folder))
         return
     with claimed(folder, fresh=fresh, alone=size() == 1) as claim:
         meet()
         yield claim
+
+
+def _seen(claim: Claim) -> Claim:
+    """The claim of the first process, as another finds it, perhaps on another machine.
+
+    Raises:
+        BadInput: it does not, and what it would leave there would never be put together.
+    """
+    latest = time.monotonic() + _LATEST
+    while not exists(claim.lock):
+        if time.monotonic() > latest:
+            raise BadInput(
+                f"{claim.folder} is not the folder that the first process has: all machines must see the same one"
+            )
+        time.sleep(_PAUSE)
+    return claim
 
 
 def keeper(claim: Claim, stem: str, identity: Mapping[str, Any]) -> Keeper:

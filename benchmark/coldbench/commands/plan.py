@@ -17,7 +17,7 @@ from coldbench.commands.restorers import restorer_of
 from coldbench.commands.scoring import asked_names, usable_metrics
 from coldbench.core.devices import device_name
 from coldbench.core.errors import Missing
-from coldbench.core.processes import first_goes_first
+from coldbench.core.processes import check_alike, first_goes_first
 from coldbench.core.provenance import code_digest, versions
 from coldbench.data.cache import ImageStore
 from coldbench.data.sources import ImageSource
@@ -140,12 +140,19 @@ def plan(row: Row, request: Request, store: ImageStore, *, tabled: bool = False,
         given: objects in the place of names.
 
     Raises:
-        BadInput: names, settings, methods, images or weights that do not fit.
+        BadInput: names, settings, methods, images or weights that do not fit, or are not the same for all processes.
         Missing: something asked for by name is absent: a device, a feature space.
     """
     # What the first process takes from images (statistics, features) the others find in the cache.
-    with first_goes_first():
-        return _planned(row, request, store, tabled, given)
+    try:
+        with first_goes_first():
+            found = _planned(row, request, store, tabled, given)
+    except Missing as error:
+        check_alike({}, [str(error)])
+        raise
+    lacking = [*found.missing.values(), *found.absent.values()]
+    check_alike({**found.identity(), "what is absent": [*found.absent]}, lacking)
+    return found
 
 
 def _planned(row: Row, request: Request, store: ImageStore, tabled: bool, given: Given) -> Plan:

@@ -18,7 +18,7 @@ from coldbench.commands.plan import Plan
 from coldbench.core.devices import device_name
 from coldbench.core.errors import BadInput
 from coldbench.core.paths import exists
-from coldbench.core.processes import only_first, share, size
+from coldbench.core.processes import first_alone, only_first, share
 from coldbench.core.progress import tell
 from coldbench.core.weights import write_state
 from coldbench.diffusion import ARITHMETICS
@@ -53,7 +53,7 @@ def settled(plan: Plan, claim: Claim | None, label: str) -> Plan:
     state = keeper(claim, f"{plan.row.stem}-trial", plan.identity() | {"dtype": "auto"}) if claim else None
     trials = share(_kept(state))
     if not trials:
-        trials = share(_trials(plan, claim, label))
+        trials = first_alone(lambda: _trials(plan, claim, label))  # no other waits for images that one refuses
         if state is not None:
             _keep(trials, state)
     dtype = fastest(trials)
@@ -79,15 +79,13 @@ def _trials(plan: Plan, claim: Claim | None, label: str) -> tuple[Trial, ...]:
     trials = [Trial(FLOAT32, images, reference.network_seconds, {}, "")]
     for dtype in available(plan.device)[1:]:
         cheaper = _in(plan, dtype, images)
-        slower = share(_pace(cheaper) / pace)
+        slower = _pace(cheaper) / pace
         if slower >= 1:
             trials.append(Trial(dtype, images, None, {}, f"it takes {slower:.3g} times as long as float32"))
             continue
         try:
             outcome = _measured(cheaper, claim, label)
         except BadInput as error:  # such as numbers beyond its range
-            if size() > 1:
-                raise  # the other processes are still measuring
             trials.append(Trial(dtype, images, None, {}, str(error)))
             continue
         trials.append(compared(dtype, images, outcome, reference, plan.metrics, device_name(plan.device)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import wraps
@@ -191,6 +191,43 @@ def only_first(work: Callable[P, None]) -> Callable[P, None]:
             work(*args, **kwargs)
 
     return run
+
+
+def first_alone(work: Callable[[], T]) -> T:
+    """What the first process finds, as if it were alone, while the others wait for it."""
+    if size() == 1:
+        return work()
+    found: list[T] = []
+    if is_first():
+        group = _group.pop()
+        try:
+            found.append(work())
+        finally:
+            _group.append(group)
+    return share(found)[0]
+
+
+def check_alike(facts: Mapping[str, Any], lacking: Sequence[str]) -> None:
+    """Whether all processes are about to do the same: where one leaves something out, the others would wait for it.
+
+    Args:
+        facts: what the work depends on.
+        lacking: why something is left out, in words, which may differ.
+
+    Raises:
+        BadInput: this process is about to do something else than the first.
+    """
+    theirs, they_lack = share((dict(facts), list(lacking)))
+    differing = [key for key in {**theirs, **facts} if theirs.get(key) != facts.get(key)]
+    if not differing:
+        return
+    key = differing[0]
+    why = f"{key} is {facts.get(key)} here, and {theirs.get(key)} where the first process is"
+    for where, ours, others in (("where the first process is", they_lack, lacking), ("here", lacking, they_lack)):
+        only = [reason for reason in ours if reason not in others]
+        if only:
+            why = f"only {where}, {only[0]}"
+    raise BadInput(f"the processes do not find the same: {why}")
 
 
 def check_alone(what: str) -> None:

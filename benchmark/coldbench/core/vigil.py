@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -26,6 +26,8 @@ if TYPE_CHECKING:  # --help does not wait for torch
 TICK = 1.0
 #: Seconds that a process has for the end of its batch when another has failed.
 GRACE = 10.0
+#: Seconds after which a store that does not answer counts as gone.
+SILENCE = 10.0
 #: Seconds that the processes have to find each other.
 _MEETING = 120.0
 #: What a process sends whose work is done.
@@ -83,6 +85,8 @@ class Watch(threading.Thread):
     def __init__(self, store: Store, rank: int, size: int, address: str) -> None:
         super().__init__(daemon=True, name="coldbench-watch")
         self.store, self.rank, self.size, self.lost = store, rank, size, ""
+        self._leads = processes.local_rank() == 0  # of those of its machine
+        self._silent = False
         self._others = _connections(store, rank, size, address)
         self._ended = threading.Event()
 
@@ -119,16 +123,32 @@ class Watch(threading.Thread):
     def _speaks_first(self) -> bool:
         """Whether nobody has said anything yet."""
         mine = str(self.rank)
-        try:
-            return bool(self.store.compare_set("failed", "", mine) == mine.encode())
-        except RuntimeError:  # the store has gone with the first process
-            return not self.rank
+        # Where the store has gone, one process of each machine that is left speaks.
+        return self._answer(lambda: self.store.compare_set("failed", "", mine) == mine.encode(), self._leads)
 
     def _has_failed(self) -> bool:
-        try:
-            return bool(self.store.check(["failed"]))
-        except RuntimeError:
-            return True
+        return self._answer(lambda: self.store.check(["failed"]), True)
+
+    def _answer(self, ask: Callable[[], bool], otherwise: bool) -> bool:
+        """What the store says; ``otherwise`` where it has gone, or is silent, as it is where its machine has gone."""
+        if self._silent:
+            return otherwise
+        answers: list[bool] = []
+
+        def listen() -> None:
+            try:
+                answers.append(bool(ask()))
+            except RuntimeError:
+                answers.append(otherwise)
+
+        asking = threading.Thread(target=listen, daemon=True, name="coldbench-store")
+        with suppress(RuntimeError):  # the program is just ending
+            asking.start()
+            asking.join(SILENCE)
+        if not answers:
+            self._silent = True
+            self.lost = self.lost or "the machine of process 0 does not answer; the same command resumes from here"
+        return answers[0] if answers else otherwise
 
     def _heard(self) -> list[int]:
         """Those who have sent something, or have gone."""

@@ -92,7 +92,8 @@ def hub_model(spec: str) -> HubModel:
         BadInput: it is neither.
     """
     match = _SPEC.fullmatch(spec)
-    if match is None or ".." in Path(match[2] or "").parts:
+    file = Path((match[2] if match else None) or "")
+    if match is None or file.is_absolute() or ".." in file.parts:
         raise BadInput(f"'{spec}' is neither hub:OWNER/NAME nor hub:OWNER/NAME:FILE")
     return HubModel(match[1], match[2] or "")
 

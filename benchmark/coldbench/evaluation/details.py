@@ -92,7 +92,8 @@ class SavedImages:
     def _write_archive(self, folder: Path, positions: range, images: Tensor) -> None:
         for run, path in _archives(folder):
             if run.start < positions.stop and positions.start < run.stop:
-                path.unlink()  # of batches of another size, whose images all come again
+                # Of batches of another size, whose images all come again; another process may find it, too.
+                path.unlink(missing_ok=True)
         pixels, names = images.cpu().float().numpy(), np.array([self.name(each) for each in positions])
         path = folder / f"{numbered(positions.start)}-{numbered(positions.stop - 1)}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, images=pixels, names=names))

@@ -101,6 +101,8 @@ def _measure(
     """Take a run of images into scores that end where it begins; see ``accumulate``."""
     while scores.done < run.stop:
         positions = range(scores.done, min(scores.done + batch_size, run.stop))
+        if len(positions) < batch_size and run.stop < scores.images:  # the end of a share, which alone has none
+            scores.halved = True
         started, network = time.perf_counter(), restore.seconds
         produced = fitting(produce, positions, restore)
         if produced is None:

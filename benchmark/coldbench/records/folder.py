@@ -34,10 +34,12 @@ class Claim:
     Attributes:
         folder: which.
         states: of that, the folder where the command keeps what it needs to go on after it was stopped.
+        lock: the file that is there as long as the command has the folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.states = folder, folder / STATES
+        self.lock = self.states / "lock"
         self._kept: list[Path] = []
 
     def state(self, name: str) -> Path:
@@ -69,8 +71,7 @@ def claimed(folder: Path, *, fresh: bool = False, alone: bool = True) -> Iterato
         BadInput: another command is writing there, or nobody can.
     """
     claim = Claim(folder)
-    lock = claim.states / "lock"
-    descriptor = _lock(lock, folder)
+    descriptor = _lock(claim.lock, folder)
     try:
         for part in (folder, folder / "pictures", folder / EARLIER, claim.states):
             _clear(part, f"{TEMPORARY}*")
@@ -79,11 +80,12 @@ def claimed(folder: Path, *, fresh: bool = False, alone: bool = True) -> Iterato
         _clear_orphans(claim.states)
         yield claim
         claim.forget()
+        _clear_orphans(claim.states)
     finally:
         if alone:
             _clear_orphans(claim.states)
         if not any(claim.states.glob(_STATE)):
-            lock.unlink(missing_ok=True)
+            claim.lock.unlink(missing_ok=True)
             with suppress(OSError):
                 claim.states.rmdir()
         os.close(descriptor)

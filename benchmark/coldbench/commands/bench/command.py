@@ -41,9 +41,10 @@ def bench(output: Path, *, only: Sequence[str] = (), quick: bool = False, quiet:
     """
     for name in only:
         if name not in CASES:
-            raise BadInput(f"unknown case '{name}'{did_you_mean(name, list(CASES))}; known: {', '.join(CASES)}")
+            raise BadInput(f"unknown case '{name}'{did_you_mean(name, CASES)}")
     path = output / ("performance-quick.json" if quick else "performance.json")
     cases = _stored(path)
+    _check_writable(path)
     for name in only or CASES:
         if not quiet:
             tell(f"measuring {name}")
@@ -69,6 +70,17 @@ def _stored(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadInput(f"{path} is no report of coldbench bench, or of another version: remove it") from error
     return dict(cases)
+
+
+def _check_writable(path: Path) -> None:
+    """Whether the report can be written, before minutes are spent on it.
+
+    Raises:
+        BadInput: it cannot.
+    """
+    trial = path.with_name(f"{path.stem}-trial")
+    write_text(trial, "")
+    trial.unlink()
 
 
 def _write(cases: Mapping[str, Any], path: Path) -> None:

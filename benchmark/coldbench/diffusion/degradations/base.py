@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from coldbench.core.errors import BadInput
+
 
 class Degradation(nn.Module, ABC):
     """An image transform of severity s = 0 (the clean image) to s = T.
@@ -95,6 +97,22 @@ class Degradation(nn.Module, ABC):
     def observe(self, x_s: Tensor) -> Tensor:
         """What the network is given of a degraded image; the image itself unless the protocol quantises it."""
         return x_s
+
+
+def check_channels(name: str, context: Tensor, x0: Tensor) -> None:
+    """Whether what was drawn for images has their channels: one would be spread over all of them unnoticed.
+
+    Args:
+        name: of the degradation.
+        context: (B, c, S, S).
+        x0: (B, C, S, S).
+
+    Raises:
+        BadInput: c is not C.
+    """
+    drawn, channels = context.shape[-3], x0.shape[-3]
+    if drawn != channels:
+        raise BadInput(f"{name} has channels={drawn}, and the images have {channels}: --set channels={channels}")
 
 
 def truncate_to_8_bit(x: Tensor) -> Tensor:

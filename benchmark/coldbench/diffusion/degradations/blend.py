@@ -15,7 +15,7 @@ from coldbench.core.randomness import image_rng, normal_images
 from coldbench.data.datasets import open_source
 from coldbench.data.decoding import Pixels, decode
 from coldbench.data.transforms import find_transform, to_model_range
-from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.degradations.base import Degradation, check_channels
 
 #: The value of ``towards`` that names no images.
 NOISE = "noise"
@@ -76,6 +76,7 @@ class Blend(Degradation):
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
         if context is None:
             raise BadInput("blend needs y: pass what draw() gave")
+        check_channels("blend", context, x0)
         severity = torch.as_tensor(s, dtype=x0.dtype, device=x0.device).reshape(-1, 1, 1, 1)
         # lerp is exact at both ends: x itself at s = 0, and at s = T no last decimal of x.
         return torch.lerp(x0, context, severity / self.timesteps)
@@ -84,5 +85,8 @@ class Blend(Degradation):
 @cache
 def _decoded(spec: str, image_size: int, channels: int) -> Pixels:
     """The images of a specification, opened and decoded once, however many blends go towards them."""
-    source = open_source(spec, data_folder())
+    try:
+        source = open_source(spec, data_folder())
+    except BadInput as error:
+        raise BadInput(f"blend goes towards {NOISE} or other images: {error}") from error
     return decode(source, transform=find_transform("native"), image_size=image_size, channels=channels)

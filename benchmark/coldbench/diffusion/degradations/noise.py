@@ -10,7 +10,7 @@ from torch import Tensor
 
 from coldbench.core.errors import BadInput
 from coldbench.core.randomness import normal_images
-from coldbench.diffusion.degradations.base import Degradation
+from coldbench.diffusion.degradations.base import Degradation, check_channels
 
 
 class GaussianNoise(Degradation):
@@ -37,6 +37,7 @@ class GaussianNoise(Degradation):
     def forward(self, x0: Tensor, s: int | Tensor, context: Tensor | None = None) -> Tensor:
         if context is None:
             raise BadInput("noise needs z: pass what draw() gave")
+        check_channels("noise", context, x0)
         signal, noise = self.scales(s, x0)
         return signal * x0 + noise * context
 
