@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coldbench.commands.request import Request
 from coldbench.commands.restore import Given, restore
 from coldbench.core.errors import BadInput
 from coldbench.evaluation import given_images
+from coldbench.evaluation.details import SavedImages
 from coldbench.records.record import load
 from tests.helpers import assert_one_clear_line, coldbench
 
@@ -102,6 +104,37 @@ def test_archives_hold_all_images(saved: Path, tmp_path: Path) -> None:
         assert list(archive["names"]) == [f"{i:06d}" for i in range(6)]
     done = coldbench("score", npz / "sampled", saved / "original", *METRICS, "--output", tmp_path / "score")
     assert done.returncode == 0, done.stderr
+
+
+def test_batches_of_another_size_lose_no_image(tmp_path: Path) -> None:
+    saved, images = SavedImages(tmp_path, "npz", ("direct",)), torch.rand(8, 1, 4, 4)
+    for batch in (range(8), range(2, 4), range(2), range(4, 8)):
+        saved.write(batch, {"direct": images[batch.start : batch.stop]})
+        assert not saved.missing(range(8))
+        assert torch.equal(saved.first("direct", 8, 8), images)
+    names = [path.name for path in sorted((tmp_path / "direct").iterdir())]
+    assert names == ["000000-000001.npz", "000002-000003.npz", "000004-000007.npz"]
+
+
+def test_other_images_of_a_data_set_are_another_task(saved: Path, tmp_path: Path) -> None:
+    digests = set()
+    for name, first in (("head", 0), ("tail", 3)):
+        (tmp_path / name).mkdir()
+        for image in range(first, first + 3):
+            shutil.copy(saved / "sampled" / f"{image:06d}.npy", tmp_path / name)
+        options = ("--metrics", "SSIM", "--output", tmp_path / f"{name}-score")
+        assert coldbench("score", tmp_path / name, "mnist", *options).returncode == 0
+        (path,) = (tmp_path / f"{name}-score").glob("*.json")
+        digests |= {record.identity.data_sha256 for record in load(path)}
+    whole = {record.identity.data_sha256 for record in load(saved.parents[1] / "run" / "table-2.json")}
+    assert len(digests) == 2
+    assert len(digests & whole) == 1
+
+
+def test_the_output_is_no_part_of_the_input(saved: Path) -> None:
+    folder = saved / "degraded"
+    done = coldbench("restore", folder, "--model", "mnist-inpaint", "--output", folder / "restored")
+    assert_one_clear_line(done, 2, "lies in")
 
 
 def test_the_scores_of_every_image_make_up_those_of_all(measured: Path) -> None:

@@ -73,6 +73,7 @@ def write(path: Path, content: object) -> None:
         ("x.npz", {"mu": np.zeros(3)}, "it holds mu"),
         ("x.npz", {"images": np.zeros((2, 4, 4)), "names": np.array(["a"])}, "1 names, and images of shape"),
         ("x.npz", {"images": np.zeros((1, 4, 4)), "names": np.array(["../a"])}, "a name leads out of the folder"),
+        ("x.npz", {"images": np.zeros((2, 4, 4)), "names": np.array(["a", "a"])}, "two of its images have one name"),
         ("x.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 16 + b"\x10" + b"\0" * 9, "cannot be read as an image"),
     ],
 )
@@ -97,7 +98,20 @@ def test_sizes_that_differ_and_names_that_do_not(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="a is 1x4x4, b is 1x4x5"):
         shape_of_all(open_images(tmp_path))
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
-    with pytest.raises(BadInput, match="are both called a: keep one"):
+    with pytest.raises(BadInput, match="both hold an image called a: keep one"):
         open_images(tmp_path)
     with pytest.raises(BadInput, match="no folder or file of images"):
         open_images(tmp_path / "c")
+
+
+def test_archives_without_names_do_not_hide_each_other(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        np.savez(tmp_path / f"{name}.npz", images=np.zeros((2, 4, 4), np.uint8))
+    with pytest.raises(BadInput, match="both hold an image called 000000"):
+        open_images(tmp_path)
+
+
+def test_batches_of_a_stopped_measurement_may_overlap(tmp_path: Path) -> None:
+    for name, names in (("000000-000001", ["a", "b"]), ("000001-000002", ["b", "c"])):
+        np.savez(tmp_path / f"{name}.npz", images=np.zeros((2, 4, 4), np.uint8), names=np.array(names))
+    assert open_images(tmp_path).names == ("a", "b", "c")

@@ -50,10 +50,18 @@ def test_markdown_marks_the_best_and_those_near_it(tasks: list[Task]) -> None:
 
 
 def test_a_note_on_a_number_is_marked_and_told(full: list[Record]) -> None:
-    noted = [edited(record, warning="too few") for record in full]
+    noted = [edited(record, warning="too few") for record in full if record.metric.name == "SSIM"]
     text = render_board(board({"a": noted}).tasks, "markdown")
     assert "0.7325 ± 0.0030 (best)*" in text
-    assert "- mnist-superres (e7d6bc22ec15) direct, SSIM: too few" in text
+    model = "mnist-superres (e7d6bc22ec15)"
+    assert f"- * {model} direct SSIM, {model} sampled SSIM, no network degraded SSIM: too few" in text
+
+
+def test_images_of_an_unknown_degradation_are_called_so(full: list[Record]) -> None:
+    scored = [edited(record, identity={"degradation": {"name": "unknown", "image_size": 32}}) for record in full[:6]]
+    text = render_board(board({"a": scored}).tasks, "markdown")
+    assert "## Restoration: 10,000 images of MNIST" in text
+    assert "no record says how they were degraded" in text
 
 
 def test_csv_and_json_are_a_line_a_number(tasks: list[Task], full: list[Record]) -> None:

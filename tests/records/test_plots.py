@@ -38,6 +38,15 @@ def test_a_panel_a_metric_and_a_curve_a_method(records: list[Record]) -> None:
     assert figure.get_suptitle() == "mnist-superres: 100 MNIST images, with 95 % intervals"
 
 
+def test_a_curve_has_one_colour_in_all_panels(records: list[Record]) -> None:
+    known = [each for each in swept(records) if (each.where.method, each.metric.label) != ("sampled@1", "SSIM")]
+    known = [each for each in known if (each.where.method, each.metric.label) != ("sampled@4", "SSIM")]
+    colours = {
+        (str(bars.get_label()), bars.lines[0].get_color()) for panel in draw(known).axes for bars in panel.containers
+    }
+    assert len(colours) == 2
+
+
 def test_numbers_without_intervals_are_points_without_bars(records: list[Record]) -> None:
     known = [edited(each, interval=None) for each in swept(records)]
     assert draw(known).axes

@@ -164,11 +164,10 @@ def methods(default: str) -> Callable[[Command], Command]:
     )
 
 
-def images(default: str) -> Callable[[Command], Command]:
-    """--images, the same everywhere but for what it is without."""
-    return what(
-        "--images", type=click.IntRange(min=2), default=DEFAULTS.images, help=f"How many images.  [default: {default}]"
-    )
+def images(default: str, least: int = 2) -> Callable[[Command], Command]:
+    """--images, the same everywhere but for what it is without, and how few will do; measuring takes two."""
+    shown = f"How many images.  [default: {default}]"
+    return what("--images", type=click.IntRange(min=least), default=DEFAULTS.images, help=shown)
 
 
 def channels(default: str) -> Callable[[Command], Command]:

@@ -33,7 +33,7 @@ from coldbench.core.interrupts import resumable
     metavar="PATH",
     help="What was random about each image, as a mask: files of the same names, or one file for all.",
 )
-@options.images("all of INPUT")
+@options.images("all of INPUT", least=1)
 @options.settings
 @options.seed
 @options.device
@@ -133,8 +133,9 @@ def score(
       coldbench score my_restored my_originals --metrics PSNR,SSIM --per-image scores.csv
       coldbench score my_generated --against mnist --features mnist-cnn
 
-    The numbers are those that run gives of the same images: to 1e-6 if they are saved as .npy; a PNG rounds every pixel
-    by up to 1/510. Prints the table; the record goes to the output folder, for show, diff and board.
+    The numbers are those that run gives of the same images: to 1e-6 if they are saved as .npy; a PNG clamps every pixel
+    to [0, 1], and rounds it by up to 1/510. Prints the table; the record goes to the output folder, for show, diff and
+    board.
     """
     from coldbench.commands.score import Scored
     from coldbench.commands.score import score as score_images

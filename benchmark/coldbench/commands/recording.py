@@ -127,7 +127,8 @@ def check_measured(records: Sequence[Record]) -> None:
 
 def _profile(outcome: Outcome, images: int) -> str:
     share = outcome.network_seconds / outcome.seconds
-    return f"{images} images in {outcome.seconds:.1f} s, {share:.1%} of it inside the network's forward"
+    network = f", {share:.1%} of it inside the network's forward" if outcome.network_seconds else ""
+    return f"{images} images in {outcome.seconds:.1f} s{network}"
 
 
 def _records(plan: Plan, outcome: Outcome | None, request: dict[str, Any]) -> list[Record]:

@@ -72,6 +72,10 @@ def restore(given: Given, request: Request, output: Path) -> list[Path]:
     """
     if request.dtype == "auto":
         raise BadInput("--dtype auto compares with originals, and there are none here: name the arithmetic")
+    if output.resolve().is_relative_to(given.images.resolve()):
+        raise BadInput(
+            f"{output} lies in {given.images}, and would be taken for images to restore: choose another folder"
+        )
     images = open_images(given.images)
     if request.images is not None:
         images = images.chosen(images.names[: request.images])

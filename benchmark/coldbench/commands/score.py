@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,7 +36,7 @@ from coldbench.evaluation.set_features import View, features_of_set
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric, find_metrics
 from coldbench.metrics.statistics_file import SUFFIX
-from coldbench.records.record import Record
+from coldbench.records.record import UNKNOWN, Record
 from coldbench.tables.tables import Row, slug
 
 #: Where results go unless said otherwise.
@@ -121,13 +122,20 @@ def _originals(
         without = f"{len(lacking)} restored without original: {listed(lacking)}" * bool(lacking)
         unrestored = f"{len(left)} originals that were not restored: {listed(left)}" * bool(left)
         raise BadInput(f"images pair by their names, and there are {'; '.join(filter(None, (without, unrestored)))}")
-    found = found.chosen(images.names)
+    of_all, found = found, found.chosen(images.names)
     if not is_set and (others := shape_of_all(found)) != shape:
         raise BadInput(
             f"restored images are {sized(shape)} and their originals {sized(others)}: to have originals resized, give "
             f"them as folder:{spec}, where they are called by their numbers"
         )
-    return found
+    return replace(found, digest=_digest_of_some(of_all, found.names))
+
+
+def _digest_of_some(images: FloatImages, names: tuple[str, ...]) -> str:
+    """That of all of them; where N images are not the first N, as run takes them, one that says which they are."""
+    if names == images.names[: len(names)]:
+        return images.digest
+    return hashlib.sha256("\n".join((images.digest, *names)).encode()).hexdigest()
 
 
 def _is_set(spec: str) -> bool:
@@ -275,8 +283,8 @@ def _plan(
         measure=partial(score_given, task),
         images=task.count,
         transform=draft.transform,
-        degradation={"name": "unknown", "image_size": min(shape[1:])},
-        start={} if task.references is None else {"name": "unknown"},
+        degradation={"name": UNKNOWN, "image_size": min(shape[1:])},
+        start={} if task.references is None else {"name": UNKNOWN},
         checkpoint_sha256=images.digest,
         data=data,
         data_sha256=data_sha256,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -37,6 +38,8 @@ _LEAST, _MOST = -16.0, 17.0
 #: Files named in one error.
 _NAMED = 8
 _PNG = b"\x89PNG\r\n\x1a\n"
+#: An archive of a batch of a measurement, called after the first and the last of its images.
+BATCH = re.compile(r"(\d+)-(\d+)\.npz")
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,10 @@ def _folder(folder: Path) -> FloatImages:
         relative = file.relative_to(folder)
         digest.update(os.fsencode(relative) + f" {sha256_of(file)}\n".encode())
         for entry in _entries(file, relative.with_suffix("")):
-            if entry[0] in found and {file.suffix, found[entry[0]][0].suffix} != {".npz"}:
-                raise BadInput(f"{found[entry[0]][0]} and {file} are both called {entry[0]}: keep one of them")
+            other = found[entry[0]][0] if entry[0] in found else None
+            # Batches of other sizes, which a stopped measurement leaves, hold the same image.
+            if other and not (BATCH.fullmatch(file.name) and BATCH.fullmatch(other.name)):
+                raise BadInput(f"{other} and {file} both hold an image called {entry[0]}: keep one of them")
             found[entry[0]] = file, entry
     title = os.fsencode(folder.resolve().name).decode(errors="replace")
     return FloatImages(title, digest.hexdigest(), *_columns([entry for _, (_, entry) in sorted(found.items())]))
@@ -147,6 +152,8 @@ def _archive(file: Path) -> tuple[np.ndarray, tuple[str, ...]]:
             )
         if images.ndim not in (3, 4) or not len(images) or len(names) != len(images):
             raise ValueError(f"{len(names)} names, and images of shape {images.shape}")
+        if len(set(names)) != len(names):
+            raise ValueError("two of its images have one name")
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
             raise ValueError("a name leads out of the folder")
     except Exception as error:  # a damaged archive fails in a dozen ways

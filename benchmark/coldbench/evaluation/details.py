@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +16,11 @@ from coldbench.core.errors import BadInput, foreign
 from coldbench.core.files import TEMPORARY, write_atomically, write_text
 from coldbench.core.paths import exists
 from coldbench.core.processes import first_goes_first, is_first
-from coldbench.data.float_images import STYLES, numbered, open_images, read_floats, suffix, write_image
+from coldbench.data.float_images import BATCH, STYLES, numbered, open_images, read_floats, suffix, write_image
 from coldbench.metrics.metric import Mean, Metric
 
 #: Beside the images, what they are of.
 MANIFEST = "images.json"
-#: An archive of some images is called after the first and the last of them.
-_ARCHIVE = re.compile(r"(\d+)-(\d+)\.npz")
 
 
 class SavedImages:
@@ -57,7 +54,7 @@ class SavedImages:
             [each for each in self.folder.glob("*") if each.is_dir()] if said else map(self.folder.joinpath, self.kinds)
         )
         if said != identity and any(map(_holds_images, folders)):
-            why = f"as {manifest.name} in it says" if said else "which no command has left there"
+            why = f"as {manifest.name} in it says{_differing(said, identity)}" if said else "left by no command"
             raise BadInput(
                 f"{self.folder} holds images of another model, other images or other settings, {why}: choose another "
                 "folder, or remove this one"
@@ -90,13 +87,10 @@ class SavedImages:
         return self.folder / kind / f"{self.name(position)}{suffix(self.style)}"
 
     def _write_archive(self, folder: Path, positions: range, images: Tensor) -> None:
-        for run, path in _archives(folder):
-            if run.start < positions.stop and positions.start < run.stop:
-                # Of batches of another size, whose images all come again; another process may find it, too.
-                path.unlink(missing_ok=True)
         pixels, names = images.cpu().float().numpy(), np.array([self.name(each) for each in positions])
         path = folder / f"{numbered(positions.start)}-{numbered(positions.stop - 1)}.npz"
         write_atomically(path, lambda temporary: np.savez(temporary, images=pixels, names=names))
+        _clear_covered({each: run for run, each in _archives(folder)}, path)
 
     def first(self, kind: str, most: int, count: int) -> Tensor:
         """The first images of one kind as they are in the files, (n, C, H, W).
@@ -119,6 +113,15 @@ class SavedImages:
         return [each for each in positions if not all(each in kind for kind in there)]
 
 
+def _differing(said: str, identity: str) -> str:
+    """What two manifests tell differently, in words; nothing where one is damaged."""
+    try:
+        before, now = json.loads(said), json.loads(identity)
+        return f" (not the same: {', '.join(key for key in now if before.get(key) != now[key])})"
+    except (ValueError, AttributeError):
+        return ""
+
+
 def _is_picture(images: Tensor) -> bool:
     """Whether a PNG can hold them, but for rounding; degraded images leave [0, 1] by the last decimal."""
     return images.shape[1] in (1, 3) and bool(images.min() > -1 / 255) and bool(images.max() < 1 + 1 / 255)
@@ -130,8 +133,27 @@ def _holds_images(folder: Path) -> bool:
 
 def _archives(folder: Path) -> list[tuple[range, Path]]:
     """The archives in a folder, and the positions of their images."""
-    found = [(_ARCHIVE.fullmatch(path.name), path) for path in sorted(folder.glob("*.npz"))]
+    found = [(BATCH.fullmatch(path.name), path) for path in sorted(folder.glob("*.npz"))]
     return [(range(int(match[1]), int(match[2]) + 1), path) for match, path in found if match]
+
+
+def _clear_covered(held: dict[Path, range], new: Path) -> None:
+    """Remove archives of batches of another size, once others hold all of their images.
+
+    Args:
+        held: archive -> the positions of its images.
+        new: the archive that was written last, which stays.
+    """
+    near = [old for old, run in held.items() if old != new and _overlap(run, held[new])]
+    for old in near:
+        others = {each for path, run in held.items() if path != old and _overlap(run, held[old]) for each in run}
+        if others.issuperset(held[old]):
+            old.unlink(missing_ok=True)  # another process may find it, too
+            del held[old]
+
+
+def _overlap(a: range, b: range) -> bool:
+    return a.start < b.stop and b.start < a.stop
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from coldbench.records.formats import (
     print_records,
 )
 from coldbench.records.ranking import Column, Entry, Kind, Standing
+from coldbench.records.record import UNKNOWN
 
 _MARKS = {Standing.BEST: " (best)", Standing.CLOSE: " (≈ best)", Standing.UNKNOWN: " (no interval)"}
 #: What the marks mean.
@@ -30,6 +31,10 @@ _LEGEND = (
     "same images, may yet tell them apart"
 )
 _REPORTED = "reported: printed elsewhere, of other networks and images than those measured here; it has no rank"
+_UNKNOWN = (
+    "these images were scored without a model, and no record says how they were degraded: ranks mean something only "
+    "among images that were degraded alike"
+)
 _STYLE = """
 :root { color-scheme: light dark; --text: #1b1b1b; --page: #fff; --line: #d0d0d0; --best: #d9f2df; --close: #eef7d8; }
 @media (prefers-color-scheme: dark) {
@@ -64,24 +69,31 @@ def title_of(task: Task) -> str:
     identity = task.identity
     if identity.start:
         return f"Generation: {identity.images:,} images against the {identity.data}"
-    return f"{identity.degradation['name'].capitalize()}: {identity.images:,} images of {identity.data}"
+    task_name = "Restoration" if _unknown(task) else identity.degradation["name"].capitalize()
+    return f"{task_name}: {identity.images:,} images of {identity.data}"
+
+
+def _unknown(task: Task) -> bool:
+    """Whether nobody has said how the restored images were degraded, as of those that ``score`` was given."""
+    return not task.identity.start and task.identity.degradation["name"] == UNKNOWN
 
 
 def notes_of(task: Task) -> list[str]:
     """All that the task is, what the table is sorted by, and what speaks against some of its numbers."""
     better = f"{task.sort.better} is better"
     notes = [f"{settings_of(task)}; sorted by {task.sort.label} ({better})", _LEGEND, INTERVALS]
+    if _unknown(task):
+        notes.append(_UNKNOWN)
     if any(column.features for column in task.columns):
         notes.append(BIASED)
     if any(entry.kind == Kind.REPORTED for entry in task.entries):
         notes.append(_REPORTED)
-    found = [
-        f"{name_of(entry)} {entry.method}, {column.label}: {number.note}"
-        for entry in task.entries
-        for column, number in entry.numbers.items()
-        if number.note
-    ]
-    return [*notes, *dict.fromkeys(found)]
+    found: dict[str, dict[str, None]] = {}
+    for entry in task.entries:
+        for column, number in entry.numbers.items():
+            if number.note:
+                found.setdefault(number.note, {})[f"{name_of(entry)} {entry.method} {column.label}"] = None
+    return [*notes, *(f"* {', '.join(of)}: {note}" for note, of in found.items())]
 
 
 def settings_of(task: Task) -> str:

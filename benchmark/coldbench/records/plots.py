@@ -59,8 +59,11 @@ def draw(records: Sequence[Record]) -> Figure:
     down = -(-len(curves) // across) or 1
     figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down + 0.4), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flat
+    # A curve has one colour in all panels, also where some metrics lack others.
+    names = dict.fromkeys(name for named in curves.values() for name in named)
+    colours = {name: f"C{number}" for number, name in enumerate(names)}
     for panel, (label, named) in zip(panels, curves.items(), strict=False):
-        _fill(panel, label, named)
+        _fill(panel, label, named, colours)
     for panel in list(panels)[len(curves) :]:
         panel.set_axis_off()
     figure.suptitle(_title(records))
@@ -81,11 +84,12 @@ def _curves(records: Sequence[Record]) -> dict[str, dict[str, Curve]]:
     }
 
 
-def _fill(panel: Axes, label: str, curves: Mapping[str, Curve]) -> None:
+def _fill(panel: Axes, label: str, curves: Mapping[str, Curve], colours: Mapping[str, str]) -> None:
     """One metric: steps on a scale of ratios, 95 % intervals as bars."""
     for name, curve in curves.items():
         values = [record.value or 0.0 for record in curve.values()]
-        panel.errorbar(list(curve), values, yerr=_bars(curve), marker="o", markersize=4, capsize=3, label=name)
+        look: Any = {"color": colours[name], "marker": "o", "markersize": 4, "capsize": 3}
+        panel.errorbar(list(curve), values, yerr=_bars(curve), label=name, **look)
     (better,) = {record.metric.better for curve in curves.values() for record in curve.values()}
     ticks = sorted({steps for curve in curves.values() for steps in curve})
     panel.set_xscale("log", base=2)

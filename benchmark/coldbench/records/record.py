@@ -21,6 +21,8 @@ from coldbench.records.trials import Trial, told
 
 SCHEMA_VERSION = 5
 MEASURED, MISSING = "measured", "missing"
+#: The name of a degradation, or of a start, of images that were scored without a model.
+UNKNOWN = "unknown"
 #: (table, row, method, metric, features): where a number stands.
 Key = tuple[str, str, str, str, str]
 
