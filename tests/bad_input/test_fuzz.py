@@ -190,7 +190,7 @@ def test_records(name: str, tmp_path: Path) -> None:
     stored = json.loads(shipping.read_text())[:3]
     if name == "comparison":
         against = {"against": "degraded", "value": 0.1, "interval": [0.0, 0.2], "paired": True, "verdict": ""}
-        stored[-1]["differences"] = [against]
+        stored[-1]["differences"] = [{**against, "sign_test": 0.5, "wilcoxon": 0.5}]
     whole, path = tmp_path / "whole.json", tmp_path / "odd.json"
     whole.write_text(json.dumps(stored))
     assert coldbench("show", whole).returncode == 0
