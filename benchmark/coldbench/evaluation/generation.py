@@ -21,7 +21,7 @@ from coldbench.diffusion.sampling import Restore
 from coldbench.evaluation.checks import check_finite, check_images, check_metrics, not_finite
 from coldbench.evaluation.details import NO_DETAILS, Details
 from coldbench.evaluation.feature_files import FeatureFiles
-from coldbench.evaluation.loop import accumulate, to_unit, whole_batch
+from coldbench.evaluation.loop import accumulate, to_unit
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import Outcome, Scores
 from coldbench.evaluation.timed_restore import TimedRestore, checked_degradation
@@ -112,7 +112,7 @@ def generate(
             produce,
             restore,
             images=task.images,
-            batch_size=whole_batch(task.batch_size, restore.chunk),
+            batch_size=task.batch_size,
             watch=watch,
             keeper=keeper,
             saved=details.saved,

@@ -41,7 +41,7 @@ def accumulate(
         produce: positions -> images, as ``Scores.update`` takes them; perhaps others, too, which are saved.
         restore: R, with its clock.
         images: N.
-        batch_size: images at a time; see ``whole_batch``.
+        batch_size: images at a time, rounded up to what R takes; see ``whole_batch``.
         watch: called with the number of images that a batch, or an earlier attempt, has added.
         keeper: where to go on from, and to leave what is done.
         saved: receives all images; what was measured and is not among them is measured again.
@@ -50,6 +50,7 @@ def accumulate(
         KeyboardInterrupt: Ctrl-C, after the batch was finished and saved.
         BadInput: out of memory: that of the host, or of a device with a single image.
     """
+    batch_size = whole_batch(batch_size, restore.chunk)
     finished = share(_finished(keeper, images, saved) if keeper and is_first() else None)
     if finished:
         watch(images)

@@ -86,7 +86,6 @@ def measure(
     """
     check(task)
     restore = TimedRestore(task.restore, task.device)
-    batch_size = whole_batch(task.batch_size, restore.chunk)
     cache = cache_of_originals(task)
 
     def blank(start: int, state: Path | None) -> Scores:
@@ -116,7 +115,7 @@ def measure(
             produce,
             restore,
             images=task.images,
-            batch_size=batch_size,
+            batch_size=task.batch_size,
             watch=watch,
             keeper=keeper,
             saved=details.saved,
