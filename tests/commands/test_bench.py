@@ -102,7 +102,7 @@ def test_processes_and_memory_are_measured_apart(tmp_path: Path) -> None:
 def test_the_plain_side_blurs_as_the_paper_defines_it(settings: dict[str, Any], s: int, images: Tensor) -> None:
     whole = blur(image_size=32, timesteps=6, **settings)
     whole.settings |= settings
-    assert (Chain(SomeSteps(whole, 6, Clock()))(images, s) - whole(images, s)).abs().max() < 5e-6
+    assert (Chain(SomeSteps(whole, 6, Clock(torch.device("cpu"))))(images, s) - whole(images, s)).abs().max() < 5e-6
 
 
 def test_sides_that_differ_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,16 +122,16 @@ def test_numbers_that_differ_are_not_compared() -> None:
 
 def test_steps_are_spread_so_that_they_cost_what_all_steps_cost() -> None:
     whole = blur(image_size=32, timesteps=200, routine="special-6")
-    some = SomeSteps(whole, 10, Clock())
+    some = SomeSteps(whole, 10, Clock(torch.device("cpu")))
     severities = [some.severity(i) for i in range(11)]
     assert severities[0] == 0
     assert sum(severities[1:]) / 10 == pytest.approx(sum(range(1, 201)) / 200, abs=0.5)
-    every = SomeSteps(whole, 200, Clock())
+    every = SomeSteps(whole, 200, Clock(torch.device("cpu")))
     assert [every.severity(i) for i in range(201)] == list(range(201))
 
 
 def test_a_step_is_that_of_all_steps(images: Tensor) -> None:
-    whole, clock = blur(image_size=32, timesteps=20, routine="special-6"), Clock()
+    whole, clock = blur(image_size=32, timesteps=20, routine="special-6"), Clock(torch.device("cpu"))
     some = SomeSteps(whole, 4, clock)
     assert some.severity(3) == 13
     assert all(torch.equal(a, b) for a, b in zip(some.pair(images, 3), whole.pair(images, 13), strict=True))
@@ -188,7 +188,7 @@ def test_ratios_are_what_is_divided_by_what() -> None:
 
 def test_an_unknown_case_is_told() -> None:
     done = coldbench("bench", "--only", "blur-129")
-    assert_one_clear_line(done, 2, "unknown case 'blur-129'; did you mean blur-128?")
+    assert_one_clear_line(done, 2, "unknown case 'blur-129'; did you mean blur-128 or blur-128-gpu?")
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"cases": {"blur-128": {}}}', '{"cases": {"no-case": {}}}', "[1]"])

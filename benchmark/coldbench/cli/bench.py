@@ -17,7 +17,8 @@ from coldbench.cli.printing import print_text
     type=Names(),
     default=(),
     metavar="NAMES",
-    help="Only these of table-1-mnist, blur-128, generate-128, processes and memory.  [default: all]",
+    help="Only these of table-1-mnist, blur-128, generate-128, blur-128-gpu, generate-128-gpu, processes "
+    "and memory.  [default: all that this machine can run]",
 )
 @options.how("--quick", is_flag=True, help="Tiny networks and few images: a trial of the command, in half a minute.")
 @options.quiet

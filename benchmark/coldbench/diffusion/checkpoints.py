@@ -145,9 +145,9 @@ class Restorer:
         filled = torch.cat((x, x.new_zeros(chunk - len(x), *x.shape[1:])))
         time = torch.full((chunk,), s - 1, dtype=torch.int64, device=x.device)
         filled = filled.contiguous(memory_format=torch.channels_last)
-        return self._forward_for(filled, time)(filled, time)[: len(x)].contiguous()
+        return self.forward_for(filled, time)(filled, time)[: len(x)].contiguous()
 
-    def _forward_for(self, x: Tensor, time: Tensor) -> Forward:
+    def forward_for(self, x: Tensor, time: Tensor) -> Forward:
         """The forward for inputs of this shape; on a GPU perhaps a graph, which serves nobody who wants gradients."""
         if x.device.type != "cuda" or not torch.is_inference_mode_enabled():
             return self.forward

@@ -32,6 +32,7 @@ from coldbench.data.decoding import Pixels
 from coldbench.data.transforms import to_model_range
 from coldbench.diffusion.building import build_degradation, build_network
 from coldbench.diffusion.catalog import Entry
+from coldbench.diffusion.cuda_graphs import graphed_for_training
 from coldbench.diffusion.degradations.base import Degradation, truncate_to_8_bit
 from coldbench.diffusion.parallel import (
     Forward,
@@ -115,7 +116,7 @@ def train(
     run = Run(entry, images, device, start, held_out)
     run.load(state_file)
     begin(run.step)
-    forward = as_called(run.network, compile_network=compile_network)
+    forward = run.forward(compile_network=compile_network)
     with interrupts_deferred("step") as interrupted, run.kept(state_file):
         saved = time.monotonic()
         for batch in run.remaining_batches():
@@ -140,8 +141,11 @@ def _content(path: Path) -> bytes | None:
 
 
 def can_compile(device: torch.device) -> bool:
-    """Whether torch.compile has what it needs: on a CPU, a C++ compiler."""
-    return device.type == "cuda" or any(shutil.which(name) for name in ("g++", "c++", "clang++"))
+    """Whether torch.compile pays, and has what it needs: on a CPU, with a C++ compiler.
+
+    On a GPU, CUDA graphs take a small network's launches away within seconds (see ``Run.forward``).
+    """
+    return device.type == "cpu" and any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
 class Run:
@@ -174,6 +178,21 @@ class Run:
         self.curve: list[tuple[int, float, float]] = []
         self._unsaved = False  # whether a step is done, whole, that no state holds
         self._check_alike()
+
+    def forward(self, *, compile_network: bool) -> Forward:
+        """What a step calls: the network, fused, or on a GPU that trains alone in float32, as CUDA graphs.
+
+        Not where gradients are accumulated: they would be added up in a graph's own memory, which the next call writes.
+
+        Args:
+            compile_network: fuse it with torch.compile.
+        """
+        alone = size() == 1 and self.recipe.accumulate == 1
+        if self.device.type == "cpu" or compile_network or not alone or self.recipe.dtype != "float32":
+            return as_called(self.network, compile_network=compile_network)
+        shape = self.recipe.batch_size, self.images.channels, *[self.degradation.image_size] * 2
+        x = torch.zeros(shape, device=self.device).contiguous(memory_format=torch.channels_last)
+        return graphed_for_training(self.network, x, torch.zeros(shape[0], dtype=torch.int64, device=self.device))
 
     def remaining_batches(self) -> Iterator[np.ndarray]:
         """Image indices of every step still to do: each epoch a new permutation, its ragged end left out."""

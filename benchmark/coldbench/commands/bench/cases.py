@@ -5,7 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
+
+import torch
 
 from coldbench.commands.bench.apart import measured_apart
 from coldbench.commands.bench.sides import compared, plain_over_ours
@@ -45,11 +48,18 @@ class Case:
         kind: ``sides``, ``processes`` or ``memory``: the same kind is reported alike.
         measure: whether a quick trial will do -> what was found.
         ratios: what was found -> its ratios.
+        device: that it needs.
     """
 
     kind: str
     measure: Callable[[bool], dict[str, Any]]
     ratios: Callable[[Mapping[str, Any]], Iterator[Ratio]]
+    device: str = "cpu"
+
+    @property
+    def possible(self) -> bool:
+        """Whether this machine has the device."""
+        return self.device == "cpu" or torch.cuda.is_available()
 
 
 def _table_1(quick: bool) -> dict[str, Any]:
@@ -70,6 +80,13 @@ def _generate_128(quick: bool) -> dict[str, Any]:
     if quick:
         return compared(Workload(title, "celeba-blur-generate", methods, 2, 4, **_SMALL), rounds=1)
     return compared(Workload(title, "celeba-blur-generate", methods, 2, 10), rounds=3)
+
+
+def _on_a_gpu(title: str, checkpoint: str, methods: tuple[str, ...], quick: bool) -> dict[str, Any]:
+    """Ten steps of a full network, with as many images as keep a GPU busy."""
+    if quick:
+        return compared(Workload(title, checkpoint, methods, 2, 4, batch_size=2, device="cuda", **_SMALL), rounds=1)
+    return compared(Workload(title, checkpoint, methods, 64, 10, device="cuda"), rounds=2)
 
 
 def _processes(quick: bool) -> dict[str, Any]:
@@ -136,6 +153,18 @@ CASES = {
     "table-1-mnist": Case("sides", _table_1, _ratios_of_sides(1.05, 0)),
     "blur-128": Case("sides", _blur_128, _ratios_of_sides(1.03, 1.3)),
     "generate-128": Case("sides", _generate_128, _ratios_of_sides(1.03, 2.2)),
+    "blur-128-gpu": Case(
+        "sides",
+        partial(_on_a_gpu, "Blur of 128 pixels", "celeba-blur", RESTORED),
+        _ratios_of_sides(1.03, 5),
+        "cuda",
+    ),
+    "generate-128-gpu": Case(
+        "sides",
+        partial(_on_a_gpu, "Generation of 128 pixels", "celeba-blur-generate", ("broken-symmetry",)),
+        _ratios_of_sides(1.03, 5),
+        "cuda",
+    ),
     "processes": Case("processes", _processes, _ratios_of_processes),
     "memory": Case("memory", _memory, _ratios_of_memory),
 }

@@ -23,6 +23,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 #: The parts of a measurement; what none of them holds is everything else.
 PARTS = ("network", "loading", "degrading", "features", "metrics", "audit", "intervals")
+#: Those that leave the device alone. (On a GPU, images are loaded in a thread of their own, while the network works.)
+_HOST_PARTS = ("loading", "audit", "intervals")
 #: The floor, which is no part of the measurement.
 FLOOR = "floor"
 #: Of one turn of the floor.
@@ -30,16 +32,31 @@ _MOST_FORWARDS = 4
 
 
 class Clock:
-    """The seconds of each part of a measurement, one number a call; no part is called from another."""
+    """The seconds of each part of a measurement, one number a call; no part is called from another.
 
-    def __init__(self) -> None:
+    Args:
+        device: is waited for at both ends of a part, unless the part does not use it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self._seconds: dict[str, list[float]] = {}
+
+    def wait(self) -> None:
+        """Let the device finish what was queued."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
         """Count what happens in here for a part."""
+        waits = name not in _HOST_PARTS
+        if waits:
+            self.wait()
         started = time.perf_counter()
         yield
+        if waits:
+            self.wait()
         self.add(name, time.perf_counter() - started)
 
     def add(self, name: str, seconds: float) -> None:
@@ -89,8 +106,10 @@ class ClockedRestore:
 
     def __call__(self, x: Tensor, s: int) -> Tensor:
         severity, chunks = self.steps.severity(s), math.ceil(len(x) / self.chunk)
+        self.clock.wait()
         started = time.perf_counter()
         restored = self.restore(x, severity)
+        self.clock.wait()
         seconds = time.perf_counter() - started
         self.clock.add("network", seconds)
         self.paces.append(seconds / chunks)
@@ -109,10 +128,13 @@ class ClockedRestore:
             filled[i * self.chunk : (i + 1) * self.chunk].contiguous(memory_format=torch.channels_last)
             for i in range(forwards)
         ]
-        time_index = torch.full((self.chunk,), severity - 1, dtype=torch.int64)
+        time_index = torch.full((self.chunk,), severity - 1, dtype=torch.int64, device=x.device)
+        forward = self.restore.forward_for(given[0], time_index)
+        self.clock.wait()
         started = time.perf_counter()
         for each in given:
-            self.restore.forward(each, time_index)
+            forward(each, time_index)
+        self.clock.wait()
         seconds = time.perf_counter() - started
         self.clock.add(FLOOR, seconds)
         self.floor_paces.append(seconds / forwards)

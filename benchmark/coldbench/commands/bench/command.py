@@ -15,7 +15,8 @@ from coldbench.commands.bench.cases import CASES
 from coldbench.commands.bench.report import markdown, picture
 from coldbench.commands.bench.workloads import SEED
 from coldbench.core import array_cache
-from coldbench.core.errors import BadInput
+from coldbench.core.devices import device_name
+from coldbench.core.errors import BadInput, Missing
 from coldbench.core.files import write_text
 from coldbench.core.paths import exists
 from coldbench.core.progress import tell
@@ -28,7 +29,7 @@ def bench(output: Path, *, only: Sequence[str] = (), quick: bool = False, quiet:
 
     Args:
         output: the folder.
-        only: names of cases; all unless given.
+        only: names of cases; all that this machine can run unless given.
         quick: take tiny networks and few images: a trial of the command, whose files are of another name.
         quiet: do not tell which case is at work.
 
@@ -36,21 +37,24 @@ def bench(output: Path, *, only: Sequence[str] = (), quick: bool = False, quiet:
         The report as Markdown.
 
     Raises:
+        Missing: a case needs a device that this machine has not.
         BadInput: an unknown case, a report that cannot be read, or a folder that cannot be written.
         CheckFailed: the sides do not compute the same.
     """
     for name in only:
         if name not in CASES:
             raise BadInput(f"unknown case '{name}'{did_you_mean(name, CASES)}")
+        if not CASES[name].possible:
+            raise Missing(f"{name} needs a CUDA device, and there is none here")
     path = output / ("performance-quick.json" if quick else "performance.json")
     cases = _stored(path)
     _check_writable(path)
-    for name in only or CASES:
+    for name in only or [name for name, case in CASES.items() if case.possible]:
         if not quiet:
             tell(f"measuring {name}")
         with array_cache.unused():  # features that another command has left would be no work of ours
             found = CASES[name].measure(quick)
-        cases[name] = {"conditions": _conditions(quick), "found": found}
+        cases[name] = {"conditions": _conditions(quick, CASES[name].device), "found": found}
         cases = {each: cases[each] for each in CASES if each in cases}
         _write(cases, path)
     return markdown(cases)
@@ -89,11 +93,12 @@ def _write(cases: Mapping[str, Any], path: Path) -> None:
     write_text(path.with_suffix(".svg"), picture(cases))
 
 
-def _conditions(quick: bool) -> dict[str, Any]:
+def _conditions(quick: bool, device: str) -> dict[str, Any]:
     """Everything that times depend on."""
     return {
         "quick": quick,
         "cpu": _cpu(),
+        "gpu": "" if device == "cpu" else device_name(torch.device(device)),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),

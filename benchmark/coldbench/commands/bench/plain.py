@@ -43,7 +43,8 @@ class Chain:
         self.timesteps, self.discrete = steps.whole.timesteps, settings.get("discrete", False)
         size, std = settings.get("kernel_size", 11), settings.get("std") or 0.0
         kernels = [gaussian_kernel(size, schedule(i, std)).float() for i in range(self.timesteps)]
-        self.kernels = [torch.outer(kernel, kernel)[None, None] for kernel in kernels]
+        device = steps.clock.device
+        self.kernels = [torch.outer(kernel, kernel)[None, None].to(device) for kernel in kernels]
 
     def __call__(self, x: Tensor, s: int) -> Tensor:
         """D(x, s) of images (B, C, S, S), severity s of all T."""
@@ -79,7 +80,7 @@ def _sampled(job: Job, chain: Chain, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _restored(job: Job, task: Task, chain: Chain) -> Numbers:
-    x0 = to_model_range(task.pixels.batch(range(task.images)))
+    x0 = to_model_range(task.pixels.batch(range(task.images)).to(task.device))
     with job.clock.part("degrading"):
         x_T = chain(x0, job.steps.severity(job.steps.timesteps))
     direct, sampled = _sampled(job, chain, x_T)
@@ -99,8 +100,8 @@ def _generated(job: Job, task: Generation, chain: Chain) -> Numbers:
     for method in task.methods:
         noise = find_sampler(method).symmetry_noise
         x_T = start_images(task.start, noise, range(task.images), task.seed, task.shape)
-        _, x = _sampled(job, chain, x_T)
-        numbers[method, "FID"] = _distance(task.features[0], as_file(to_unit(x)), clean(job.originals))
+        _, x = _sampled(job, chain, x_T.to(task.device))
+        numbers[method, "FID"] = _distance(task.features[0], as_file(to_unit(x)), clean(job.originals, task.device))
     return numbers
 
 

@@ -103,9 +103,10 @@ def _conditions(cases: Cases) -> list[str]:
 
 def _described(conditions: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())
+    gpu = f"{conditions['gpu']}; " if conditions.get("gpu") else ""
     size = "a quick trial, whose numbers mean nothing; " if conditions["quick"] else ""
     return (
-        f"{size}{conditions['cpu']}, {conditions['cores']} cores, {conditions['system']}; {conditions['threads']} "
+        f"{size}{gpu}{conditions['cpu']}, {conditions['cores']} cores, {conditions['system']}; {conditions['threads']} "
         f"threads unless the case says otherwise; float32, seed {conditions['seed']}; revision "
         f"{conditions['revision'] or 'unknown'}; {versions}"
     )

@@ -70,7 +70,7 @@ def compared(workload: Workload, rounds: int) -> dict[str, Any]:
 @torch.inference_mode()
 def _warm_up(workload: Workload) -> None:
     job = prepared(workload)
-    x = torch.zeros(job.restore.chunk, *job.shape)
+    x = torch.zeros(job.restore.chunk, *job.shape, device=job.clock.device)
     for _ in range(2):
         job.restore(x, 1)
 
@@ -80,6 +80,7 @@ def _timed(workload: Workload, run: Callable[[Job], Numbers]) -> tuple[tuple[Num
     job = prepared(workload)
     started = time.perf_counter()
     numbers = run(job)
+    job.clock.wait()
     return (numbers, time.perf_counter() - started - job.clock.total(FLOOR)), job
 
 

@@ -55,6 +55,7 @@ class Workload:
         steps: how many of the T steps are taken (see ``SomeSteps``); all unless given.
         batch_size: images at a time in our run; the plain side takes all at once.
         network, degradation: other settings than the checkpoint's.
+        device: ``cpu`` or ``cuda``.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Workload:
     batch_size: int = 64
     network: dict[str, Any] = field(default_factory=dict)
     degradation: dict[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
 
     def entry(self) -> Entry:
         """The checkpoint, with these settings."""
@@ -107,13 +109,15 @@ def prepared(workload: Workload, many: Callable[[ImageSource, int], ImageSource]
         workload: what.
         many: makes a source of so many images of one that may have fewer.
     """
-    entry, clock, device = workload.entry(), Clock(), torch.device("cpu")
+    entry, device = workload.entry(), torch.device(workload.device)
+    clock = Clock(device)
     whole = build_degradation(entry.degradation, entry.name)
-    steps = SomeSteps(whole, workload.steps or whole.timesteps, clock)
-    restore = ClockedRestore(load_restorer(entry, device, random=True), steps, clock)
+    steps = SomeSteps(whole, workload.steps or whole.timesteps, clock).to(device)
+    restorer = load_restorer(entry, device, random=True, batch_size=workload.batch_size)
+    restore = ClockedRestore(restorer, steps, clock)
     originals = clocked_pixels(_originals(entry, workload.images, whole.image_size, many), clock)
     generates = bool(entry.start)
-    space = _features(whole.image_size)
+    space = _features(whole.image_size, device)
     common: dict[str, Any] = {
         "degradation": steps,
         "restore": restore,
@@ -128,7 +132,7 @@ def prepared(workload: Workload, many: Callable[[ImageSource, int], ImageSource]
     task: Task | Generation
     if generates:
         start = entry.start if "mean" in entry.start else START
-        references = {(space.name, "FID"): _seen(space, originals)}
+        references = {(space.name, "FID"): _seen(space, originals, device)}
         task = Generation(**common, start=start, references=references, channels=entry.channels)
     else:
         protocol = find_protocol("paper", str(entry.degradation["name"]), entry.dataset)
@@ -159,9 +163,9 @@ def smooth_noise(images: int, size: int) -> ImageSource:
     return array_source("smooth noise", (255 * smooth).byte().permute(0, 2, 3, 1).contiguous().numpy())
 
 
-def _features(size: int) -> FeatureSpace:
+def _features(size: int, device: torch.device) -> FeatureSpace:
     """mnist-cnn, which ships; it sees larger images at its own 32 pixels, by their means."""
-    space = mnist_cnn(torch.device("cpu"))
+    space = mnist_cnn(device)
     if space.image_size == size:
         return space
     return FeatureSpace(f"{space.name} at 32 pixels", space.sha256, partial(_at_32_pixels, space))
@@ -172,12 +176,12 @@ def _at_32_pixels(space: FeatureSpace, images: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _seen(space: FeatureSpace, originals: Pixels) -> FeatureStatistics:
+def _seen(space: FeatureSpace, originals: Pixels, device: torch.device) -> FeatureStatistics:
     statistics = FeatureStatistics()
-    statistics.update(space.extract(clean(originals)))
+    statistics.update(space.extract(clean(originals, device)))
     return statistics
 
 
-def clean(originals: Pixels) -> Tensor:
-    """All of them, (N, C, S, S) in [0, 1]."""
-    return to_unit(to_model_range(originals.batch(range(originals.count))))
+def clean(originals: Pixels, device: torch.device) -> Tensor:
+    """All of them on a device, (N, C, S, S) in [0, 1]."""
+    return to_unit(to_model_range(originals.batch(range(originals.count)).to(device)))
