@@ -12,7 +12,7 @@ from coldbench.cli.completion import ASKED
 from coldbench.cli.measuring import compare, evaluate, run
 from coldbench.cli.models import fetch, import_, list_, train
 from coldbench.cli.printing import run_program
-from coldbench.cli.publishing import board, export
+from coldbench.cli.publishing import board, export, report
 from coldbench.cli.records import check, diff, show
 from coldbench.cli.restoring import restore, score
 from coldbench.cli.statistics import statistics
@@ -56,6 +56,7 @@ for command in (
     show,
     board,
     export,
+    report,
     statistics,
     list_,
     train,

@@ -1,4 +1,4 @@
-"""The commands that publish stored records: board, export."""
+"""The commands that publish stored records: board, export, report."""
 
 from __future__ import annotations
 
@@ -79,3 +79,28 @@ def export(paths: tuple[Path, ...], to: str, output: Path, hub_dataset: str | No
     from coldbench.commands import export as command
 
     print_text("\n".join(map(str, command.export(paths, to, output, hub_dataset=hub_dataset))))
+
+
+@click.command(cls=SectionCommand)
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=options.FILE)
+@options.told(
+    "-o", "--output", type=options.FILE, metavar="FILE", help="Write to this file.  [default: report.html in FOLDER]"
+)
+def report(folders: tuple[Path, ...], output: Path | None) -> None:
+    """Write one HTML page of all that was measured in a folder, or in several.
+
+    FOLDER is one that run, evaluate, compare or sweep has written. The page holds every number with its interval beside
+    the published one, plots, pictures that can be enlarged, the identity and conditions of each number, and what is
+    missing, with the command that supplies it. It loads nothing and runs no script, so that it can be sent by mail and
+    opened from the file system. The extra report makes it: pip install 'coldbench[report]'.
+
+    \b
+    Examples:
+      coldbench report results/reference/full --output report.html
+      coldbench report results/reference/full results/reference/quick -o both.html
+
+    Prints the path of the page.
+    """
+    from coldbench.commands.report import report as write_page
+
+    print_text(str(write_page(folders, output)))

@@ -17,10 +17,7 @@ from coldbench.core.errors import BadInput
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.records.drift import Status, compare_records
 from coldbench.records.ranking import Column, Entry, Kind, Number, ranked, with_standings
-from coldbench.records.record import Identity, Published, Record
-
-#: The method of which no network is part: its number is the same whichever model's row it stands in.
-_DEGRADED = "degraded"
+from coldbench.records.record import DEGRADED, Identity, Published, Record
 
 
 @dataclass(frozen=True)
@@ -155,7 +152,7 @@ def _entry_key(record: Record) -> str:
 def _model(record: Record) -> str:
     """The checkpoint, unless no network takes part."""
     identity = record.identity
-    no_network = identity.checkpoint_sha256 is None and record.where.method == _DEGRADED
+    no_network = identity.checkpoint_sha256 is None and record.where.method == DEGRADED
     return "" if no_network else identity.checkpoint
 
 

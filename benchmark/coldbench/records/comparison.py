@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from coldbench.records.formats import ABSENT, BIASED, RECORDS, print_frame, print_number, render, table_notes
+from coldbench.records.formats import (
+    ABSENT,
+    BIASED,
+    RECORDS,
+    print_difference,
+    print_frame,
+    print_interval,
+    print_number,
+    render,
+    table_notes,
+)
 from coldbench.records.record import Difference, Record
 
 #: With fewer images than this, a verdict is an indication.
@@ -38,19 +48,28 @@ def render_comparison(records: Sequence[Record], style: str) -> str:
     """Records with differences in one of ``records.FORMATS``; JSON and CSV are those of all records."""
     if style in RECORDS:
         return render(records, style)
+    return print_frame(comparison_frame(records), comparison_title(records), comparison_notes(records), style)
+
+
+def comparison_title(records: Sequence[Record]) -> str:
+    """What was compared."""
+    return f"Comparison of {', '.join(dict.fromkeys(record.where.method for record in records))}"
+
+
+def comparison_frame(records: Sequence[Record]) -> pd.DataFrame:
+    """A line a metric and pair of methods."""
     by_name = {(record.where.method, record.metric.label): record for record in records}
-    pairs = [
-        (record, each)
-        for record in records
-        for each in record.differences
-        if (each.against, record.metric.label) in by_name
-    ]
-    lines = [_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs]
-    methods = dict.fromkeys(record.where.method for record in records)
-    frame = pd.DataFrame(lines)
+    pairs = _pairs(records)
+    frame = pd.DataFrame([_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs])
     if not any(_tested(each) for _, each in pairs):
         frame = frame.drop(columns=list(TESTS), errors="ignore")
-    return print_frame(frame, f"Comparison of {', '.join(methods)}", _notes(records, pairs), style)
+    return frame
+
+
+def _pairs(records: Sequence[Record]) -> list[tuple[Record, Difference]]:
+    """Each difference with the record that it is of, where the other one is there, too."""
+    known = {(record.where.method, record.metric.label) for record in records}
+    return [(b, each) for b in records for each in b.differences if (each.against, b.metric.label) in known]
 
 
 def render_stored(records: Sequence[Record], style: str, *, intervals: bool = False) -> str:
@@ -62,13 +81,13 @@ def render_stored(records: Sequence[Record], style: str, *, intervals: bool = Fa
 
 def _line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
     decimals, interval = b.metric.decimals, difference.interval
-    low_high = ABSENT if interval is None else f"{interval[0]:+.{decimals}f} to {interval[1]:+.{decimals}f}"
+    low_high = ABSENT if interval is None else print_interval(interval, decimals, signed=True)
     return {
         "Metric": b.metric.label,
         "A, B": f"{a.where.method}, {b.where.method}",
         "A": _with_error(a),
         "B": _with_error(b),
-        "B - A": f"{difference.value:+.{decimals}f}",
+        "B - A": print_difference(difference.value, decimals),
         "95 % interval": low_high,
         **{name: _p_value(getattr(difference, test)) for name, test in TESTS.items()},
         "Verdict": difference.verdict,
@@ -91,7 +110,9 @@ def _with_error(record: Record) -> str:
     return print_number(record.value, record.interval, record.metric.decimals)
 
 
-def _notes(records: Sequence[Record], pairs: Sequence[tuple[Record, Difference]]) -> list[str]:
+def comparison_notes(records: Sequence[Record]) -> list[str]:
+    """What the numbers are, what their differences are, and what speaks against either; each said once."""
+    pairs = _pairs(records)
     shown = [record for record in records if record.measured]
     notes = [note for note in table_notes(shown) if note.partition(": ")[2] not in {r.warning for r in shown}]
     paired = all(each.paired for _, each in pairs)

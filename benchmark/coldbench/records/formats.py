@@ -12,7 +12,7 @@ import pandas as pd
 from coldbench.core.errors import printable
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.core.steps import split_steps
-from coldbench.records.record import Record, as_row, to_json
+from coldbench.records.record import Record, Where, as_row, to_json
 from coldbench.records.trials import told
 
 #: The formats that hold records instead of a table.
@@ -119,19 +119,39 @@ def print_number(value: float, interval: tuple[float, float] | None, decimals: i
     return f"{value:.{decimals}f}{half}"
 
 
+def print_difference(value: float, decimals: int) -> str:
+    """A difference, with its sign."""
+    return f"{value:+.{decimals}f}"
+
+
+def print_interval(interval: tuple[float, float], decimals: int, *, signed: bool = False) -> str:
+    """The ends of an interval; of a difference, with their signs."""
+    sign = "+" if signed else ""
+    return f"{interval[0]:{sign}.{decimals}f} to {interval[1]:{sign}.{decimals}f}"
+
+
 def _published(record: Record, source: str) -> str:
-    if record.published is None or record.published.source != source:
+    found = record.published is not None and record.published.source == source
+    return print_published(record) if found else ABSENT
+
+
+def print_published(record: Record) -> str:
+    """The published number as it is printed, with the marks of the notes on it."""
+    if record.published is None:
         return ABSENT
     return f"{record.published.printed}{'*' if record.published.note else ''}{'†' if record.changes else ''}"
 
 
 def _render_table(records: Sequence[Record], style: str, intervals: bool) -> str:
-    where = records[0].where
-    title = f"Table {where.table}: {where.caption}" if where.caption else where.table
     notes = table_notes(records)
     if intervals:
         notes += [INTERVALS, *([BIASED] if any(record.metric.features for record in records) else [])]
-    return print_frame(to_frame(records, intervals=intervals), title, notes, style)
+    return print_frame(to_frame(records, intervals=intervals), table_title(records[0].where), notes, style)
+
+
+def table_title(where: Where) -> str:
+    """The title of the table that a number stands in."""
+    return f"Table {where.table}: {where.caption}" if where.caption else where.table
 
 
 def print_records(records: Sequence[Mapping[str, object]], style: str) -> str:
@@ -162,6 +182,15 @@ def _alignment(frame: pd.DataFrame) -> tuple[str, ...]:
 
 def table_notes(records: Sequence[Record]) -> list[str]:
     """What the numbers are, what is wrong with the paper's, and why some of ours are missing; each said once."""
+    gone = missing_cells(records)
+    return [
+        *number_notes(records),
+        *(f"{title}, {', '.join(cells)}: missing: {reason}" for (title, reason), cells in gone.items()),
+    ]
+
+
+def number_notes(records: Sequence[Record]) -> list[str]:
+    """``table_notes`` without the missing ones."""
     measured = [record for record in records if record.measured]
     titles = row_titles(records)
     notes = {f"{titles[record.where.row]}: {_measurement(record, records)}": None for record in measured}
@@ -184,7 +213,7 @@ def table_notes(records: Sequence[Record]) -> list[str]:
         for record in records
         if record.published and record.changes
     }
-    return list(notes | _missing(records, titles))
+    return list(notes)
 
 
 def _measurement(record: Record, records: Sequence[Record]) -> str:
@@ -229,18 +258,16 @@ def _short_hash(record: Record, records: Sequence[Record]) -> str:
     return f" ({hashes[0][:12]})" if hashes else ""
 
 
-def _missing(records: Sequence[Record], titles: Mapping[str, str]) -> dict[str, None]:
-    """Why cells are missing, those of one reason together."""
-    reasons: dict[tuple[str, str], list[str]] = {}
+def missing_cells(records: Sequence[Record]) -> dict[tuple[str, str], list[str]]:
+    """The title of a row, and why cells of it are missing -> these cells, each by its method, or method and metric."""
+    titles = row_titles(records)
+    reasons: dict[tuple[str, str], dict[str, None]] = {}
     for record in records:
         if not record.measured:
             method, alone = record.where.method, record.identity.images is not None
             what = f"{method} {record.metric.label}" if alone else method
-            reasons.setdefault((titles[record.where.row], record.reason), []).append(what)
-    return {
-        f"{title}, {', '.join(dict.fromkeys(absent))}: missing: {reason}": None
-        for (title, reason), absent in reasons.items()
-    }
+            reasons.setdefault((titles[record.where.row], record.reason), {})[what] = None
+    return {key: list(cells) for key, cells in reasons.items()}
 
 
 def _cell(text: str) -> str:

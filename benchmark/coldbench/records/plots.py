@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coldbench.core.errors import printable
 from coldbench.core.files import write_atomically
 from coldbench.core.steps import split_steps
 from coldbench.records.formats import method_title, row_titles
@@ -59,15 +60,30 @@ def draw(records: Sequence[Record]) -> Figure:
     down = -(-len(curves) // across) or 1
     figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down + 0.4), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flat
-    # A curve has one colour in all panels, also where some metrics lack others.
-    names = dict.fromkeys(name for named in curves.values() for name in named)
-    colours = {name: f"C{number}" for number, name in enumerate(names)}
+    colours = _colours(curves)
     for panel, (label, named) in zip(panels, curves.items(), strict=False):
-        _fill(panel, label, named, colours)
+        _fill(panel, printable(label), named, colours)
     for panel in list(panels)[len(curves) :]:
         panel.set_axis_off()
     figure.suptitle(_title(records))
     return figure
+
+
+def draw_panels(records: Sequence[Record]) -> dict[str, Figure]:
+    """The label of each metric -> its panel as a plot of its own; empty where no method says a number of steps."""
+    from matplotlib.figure import Figure
+
+    curves = _curves(records)
+    panels = {label: Figure(figsize=_PANEL, layout="constrained") for label in curves}
+    for label, named in curves.items():
+        _fill(panels[label].subplots(), printable(label), named, _colours(curves))
+    return panels
+
+
+def _colours(curves: Mapping[str, Mapping[str, Curve]]) -> dict[str, str]:
+    """The colour of each curve: one in all panels, also where some metrics lack others."""
+    names = dict.fromkeys(name for named in curves.values() for name in named)
+    return {name: f"C{number}" for number, name in enumerate(names)}
 
 
 def _curves(records: Sequence[Record]) -> dict[str, dict[str, Curve]]:
@@ -77,7 +93,7 @@ def _curves(records: Sequence[Record]) -> dict[str, dict[str, Curve]]:
     for record in records:
         method, steps = split_steps(record.where.method)
         if record.measured and steps:
-            name = f"{titles[record.where.row]}, {method_title(method)}"
+            name = printable(f"{titles[record.where.row]}, {method_title(method)}")
             points.setdefault(record.metric.label, {}).setdefault(name, {})[steps] = record
     return {
         label: {name: dict(sorted(curve.items())) for name, curve in named.items()} for label, named in points.items()

@@ -23,6 +23,8 @@ SCHEMA_VERSION = 5
 MEASURED, MISSING = "measured", "missing"
 #: The name of a degradation, or of a start, of images that were scored without a model.
 UNKNOWN = "unknown"
+#: The method of which no network is part: its number is the same whichever model's row it stands in.
+DEGRADED = "degraded"
 #: (table, row, method, metric, features): where a number stands.
 Key = tuple[str, str, str, str, str]
 

@@ -90,8 +90,13 @@ class Row:
     @property
     def stem(self) -> str:
         """Of the names of its files."""
-        name = slug(self.name)
-        return f"table-{self.table}" if self.table.endswith(name) else f"table-{self.table}-{name}"
+        return picture_stem(self.table, self.name)
+
+
+def picture_stem(table: str, row: str) -> str:
+    """What the picture of a row is called, without its suffix."""
+    name = slug(row)
+    return f"table-{table}" if table.endswith(name) else f"table-{table}-{name}"
 
 
 def slug(name: str) -> str:
