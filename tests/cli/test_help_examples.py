@@ -34,6 +34,7 @@ COMMANDS = (
     "show",
     "board",
     "export",
+    "report",
     "bench",
     "statistics",
     "list",

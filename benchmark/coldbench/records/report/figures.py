@@ -139,8 +139,10 @@ def is_hot(record: Record) -> bool:
 
 
 def plot_steps(records: Sequence[Record], prefix: str) -> list[Plot]:
-    """Quality against the number of steps, a plot a metric; none where no method says a number of steps."""
+    """Quality against the number of steps, a plot a metric; none where methods say fewer than two numbers of steps."""
     swept = [record for record in records if record.measured and split_steps(record.where.method)[1]]
+    if len({split_steps(record.where.method)[1] for record in swept}) < 2:
+        return []
     plots = []
     for number, (label, found) in enumerate(_by_label(swept).items(), 1):
         metric = found[0].metric

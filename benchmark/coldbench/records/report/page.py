@@ -36,8 +36,8 @@ class Trajectory:
     """A picture of x_t and of the estimates of x_0 over t.
 
     Attributes:
-        model: that it is of.
-        picture: Algorithm 1 above, Algorithm 2 below.
+        model: that it is of, as its file is called.
+        picture: one band a method, Algorithm 1 above Algorithm 2.
     """
 
     model: str
