@@ -240,11 +240,13 @@ def test_everything_is_escaped(records: list[Record]) -> None:
         )
         for record in records
     ]
-    swept = [edited(each, where={"method": f"{HOSTILE}@{n}"}) for n in (1, 2) for each in named if each.measured]
+    method = HOSTILE.replace("\n", "")
+    swept = [edited(each, where={"method": f"{method}@{n}"}) for n in (1, 2) for each in named if each.measured]
     text = page_of(named, swept, folder=HOSTILE)
     assert_stands_alone(text)
     page = parse(text)
     assert printable(HOSTILE) in page.text
+    assert any(" against the number of steps" in each.attributes["aria-label"] for each in page.all("svg"))
     assert not [each for each in page.all("img") if "src" in each.attributes]
     assert "49" not in page.all("h1")[0].text
 

@@ -12,7 +12,7 @@ import pandas as pd
 from coldbench.core.errors import printable
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.core.steps import split_steps
-from coldbench.records.record import Record, Where, as_row, to_json
+from coldbench.records.record import Record, as_row, to_json
 from coldbench.records.trials import told
 
 #: The formats that hold records instead of a table.
@@ -146,12 +146,13 @@ def _render_table(records: Sequence[Record], style: str, intervals: bool) -> str
     notes = table_notes(records)
     if intervals:
         notes += [INTERVALS, *([BIASED] if any(record.metric.features for record in records) else [])]
-    return print_frame(to_frame(records, intervals=intervals), table_title(records[0].where), notes, style)
+    return print_frame(to_frame(records, intervals=intervals), table_title(records[0]), notes, style)
 
 
-def table_title(where: Where) -> str:
+def table_title(record: Record) -> str:
     """The title of the table that a number stands in."""
-    return f"Table {where.table}: {where.caption}" if where.caption else where.table
+    table, caption = record.where.table, record.where.caption
+    return f"Table {table}: {caption}" if caption else table
 
 
 def print_records(records: Sequence[Mapping[str, object]], style: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coldbench.core.errors import printable
 from coldbench.core.files import write_atomically
 from coldbench.core.steps import split_steps
 from coldbench.records.formats import method_title, row_titles
@@ -62,7 +61,7 @@ def draw(records: Sequence[Record]) -> Figure:
     panels = figure.subplots(down, across, squeeze=False).flat
     colours = _colours(curves)
     for panel, (label, named) in zip(panels, curves.items(), strict=False):
-        _fill(panel, printable(label), named, colours)
+        _fill(panel, label, named, colours)
     for panel in list(panels)[len(curves) :]:
         panel.set_axis_off()
     figure.suptitle(_title(records))
@@ -76,7 +75,7 @@ def draw_panels(records: Sequence[Record]) -> dict[str, Figure]:
     curves = _curves(records)
     panels = {label: Figure(figsize=_PANEL, layout="constrained") for label in curves}
     for label, named in curves.items():
-        _fill(panels[label].subplots(), printable(label), named, _colours(curves))
+        _fill(panels[label].subplots(), label, named, _colours(curves))
     return panels
 
 
@@ -93,7 +92,7 @@ def _curves(records: Sequence[Record]) -> dict[str, dict[str, Curve]]:
     for record in records:
         method, steps = split_steps(record.where.method)
         if record.measured and steps:
-            name = printable(f"{titles[record.where.row]}, {method_title(method)}")
+            name = f"{titles[record.where.row]}, {method_title(method)}"
             points.setdefault(record.metric.label, {}).setdefault(name, {})[steps] = record
     return {
         label: {name: dict(sorted(curve.items())) for name, curve in named.items()} for label, named in points.items()
@@ -114,7 +113,8 @@ def _fill(panel: Axes, label: str, curves: Mapping[str, Curve], colours: Mapping
     panel.set_xlabel("steps (evaluations of the network)")
     panel.set_ylabel(f"{label} ({better} is better)")
     panel.grid(alpha=0.3)
-    panel.legend(fontsize="small")
+    # A name that is wider than the panel is cut off: made room for, it would leave none for the curves.
+    panel.legend(fontsize="small").set_in_layout(False)
 
 
 def _bars(curve: Curve) -> Any:

@@ -218,7 +218,7 @@ def _title(records: Sequence[Record]) -> str:
     kind = _kind(records)
     if kind == Kind.SWEEP:
         return f"Quality against the number of steps: {records[0].identity.checkpoint}"
-    return comparison_title(records) if kind == Kind.COMPARISON else table_title(records[0].where)
+    return comparison_title(records) if kind == Kind.COMPARISON else table_title(records[0])
 
 
 def _kind(records: Sequence[Record]) -> Kind:

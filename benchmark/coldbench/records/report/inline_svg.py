@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+from coldbench.core.errors import printable
+
 if TYPE_CHECKING:  # matplotlib is an extra
     from matplotlib.figure import Figure
 
@@ -35,7 +37,8 @@ def draw_inline(draw: Callable[[], Figure], prefix: str, alt: str) -> str:
         # It lacks the letters of some languages, and needs them for the width of a label alone: browsers have them.
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         draw().savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = ElementTree.fromstring(stream.getvalue())
+    # XML knows no control characters, which names of files and models may have.
+    svg = ElementTree.fromstring("\n".join(map(printable, stream.getvalue().split("\n"))))
     _strip(svg, prefix)
     for name in ("width", "height"):
         svg.attrib.pop(name, None)
