@@ -67,6 +67,7 @@ def rows_of(page: Element) -> dict[tuple[str, str, str], Element]:
 def test_it_needs_nothing_else(text: str) -> None:
     assert_stands_alone(text)
     assert len(text.encode()) < 3_000_000
+    assert text.startswith("<!DOCTYPE html>\n")
 
 
 def test_every_link_outside_of_commands_is_gone(text: str) -> None:

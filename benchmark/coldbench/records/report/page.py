@@ -84,29 +84,26 @@ def render_report(sources: Sequence[Source], trajectories: Sequence[Trajectory] 
     tables = [section for section in sections if section.kind == Kind.TABLE]
     generations = _generations(sections, anchors)
     counts = sum((section.counts for section in sections), Counter())
-    return (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            folders=list(dict.fromkeys(source.folder for source in sources)),
-            version=__version__,
-            summary=summary_of(sources),
-            conclusion=_conclusion(counts),
-            judgements=[judgement for judgement in Judgement if counts[judgement]],
-            tables=tables,
-            others=[section for section in sections if section.kind != Kind.TABLE],
-            differences=plot_differences([record for section in tables for record in section.records]),
-            steps={
-                section.anchor: plot_steps(section.records, anchors(f"steps {section.anchor}")) for section in sections
-            },
-            generations=generations,
-            trajectories=trajectories,
-            absences=[absence for section in sections for block in section.blocks for absence in block.absences],
-            commands=_commands(sources),
-            meanings=MEANINGS,
-            excluded=EXCLUDED,
-        )
+    steps = {section.anchor: plot_steps(section.records, anchors(f"steps {section.anchor}")) for section in sections}
+    page = _environment().get_template("report.html.jinja")
+    text: str = page.render(
+        folders=list(dict.fromkeys(source.folder for source in sources)),
+        version=__version__,
+        summary=summary_of(sources),
+        conclusion=_conclusion(counts),
+        judgements=[judgement for judgement in Judgement if counts[judgement]],
+        tables=tables,
+        others=[section for section in sections if section.kind != Kind.TABLE],
+        differences=plot_differences([record for section in tables for record in section.records]),
+        steps=steps,
+        generations=generations,
+        trajectories=trajectories,
+        absences=[absence for section in sections for block in section.blocks for absence in block.absences],
+        commands=_commands(sources),
+        meanings=MEANINGS,
+        excluded=EXCLUDED,
     )
+    return text.lstrip() + "\n"
 
 
 def _conclusion(counts: Counter[Judgement]) -> str:
