@@ -190,13 +190,17 @@ def test_bad_input_is_one_line(arguments: tuple[str, ...], code: int, message: s
 
 
 DOCS = Path(__file__).parents[2] / "docs"
-COMMANDS = re.findall(r"^coldbench .*$", (DOCS / "report.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+COMMANDS = re.findall(r"^\$ (coldbench .*)$", (DOCS / "report.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_the_commands_of_the_docs_are_commands(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     main.commands[name].make_context(name, list(arguments))
+
+
+def test_the_docs_have_commands() -> None:
+    assert [line.split()[1] for line in COMMANDS] == ["run", "report", "compare", "sweep", "report"]
 
 
 def test_the_words_and_pictures_of_the_docs_are_those_of_the_page() -> None:
