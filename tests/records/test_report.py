@@ -321,6 +321,12 @@ def test_a_sweep_has_its_curves_and_a_comparison_its_differences(page: Element) 
     assert record.differences[0].verdict in page.text
 
 
+def test_a_comparison_alone_has_no_counts_of_tables() -> None:
+    page = parse(page_of(load(COMPARED)))
+    assert page.all("table", "counts") == []
+    assert "there is nothing to plot" in page.text
+
+
 def test_what_the_folder_lacks_is_named_with_a_command_that_exists(records: list[Record]) -> None:
     page = parse(page_of(records, folder="my records"))
     commands = {each.text for each in page.all("code") if each.text.endswith("--output 'my records'")}
