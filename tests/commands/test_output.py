@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coldbench.commands.figures import Figures
 from coldbench.commands.output import save_row
 from coldbench.records.folder import renewed
 from coldbench.records.record import Record, load
@@ -77,14 +78,14 @@ def test_numbers_that_moved_are_set_aside_and_others_are_not(tmp_path: Path, rec
     rows = paper_tables()["3"].rows
     (row,) = [row for row in rows if row.dataset == "mnist"]
     now = [record for record in records if record.where.row == row.name]
-    save_row(now, {}, tmp_path, row, rows)
+    save_row(now, Figures(), tmp_path, row, rows)
     conditions = dataclasses.replace(now[0].conditions, revision="newer")
     newer = [dataclasses.replace(record, conditions=conditions) for record in now]
-    save_row(newer, {}, tmp_path, row, rows)
+    save_row(newer, Figures(), tmp_path, row, rows)
     assert not (tmp_path / "earlier").exists()
     assert {record.conditions.revision for record in load(tmp_path / "table-3.json")} == {"newer"}
     moved = [dataclasses.replace(record, value=record.value and record.value + 0.2) for record in newer]
-    save_row(moved, {}, tmp_path, row, rows)
+    save_row(moved, Figures(), tmp_path, row, rows)
     (kept,) = (tmp_path / "earlier").iterdir()
     assert {record.key: record.value for record in load(kept)} == {record.key: record.value for record in newer}
 

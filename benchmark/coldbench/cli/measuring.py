@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from coldbench.cli import completion, keeping, options
+from coldbench.cli import completion, figures, keeping, options
 from coldbench.cli.parameters import Names, SectionCommand
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
@@ -35,6 +35,7 @@ from coldbench.core.interrupts import resumable
 @options.identity
 @options.conditions
 @keeping.kept
+@figures.drawn
 @options.style
 @options.intervals
 @options.output(Path("results/run"), "records, tables and pictures")
@@ -98,6 +99,7 @@ def _forecast(table: str, request: Request, rows: tuple[str, ...], style: str) -
 @options.identity
 @options.conditions
 @keeping.kept
+@figures.drawn
 @options.style
 @options.intervals
 @options.output(Path("results/evaluate"), "records, table and picture")
@@ -156,6 +158,7 @@ def evaluate(restorer: str, degradation: str | None, style: str, intervals: bool
 @options.identity
 @options.conditions
 @keeping.kept
+@figures.drawn
 @options.style
 @options.output(Path("results/compare"), "record, table and picture")
 def compare(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,6 +136,23 @@ class Setting(click.ParamType[Any]):
                 self.fail(f"'{value}' is not finite", param, ctx)
             return key, parsed
         return key, text
+
+
+class Positions(click.ParamType[Any]):
+    """A comma-separated list of positions, from 0, and of runs of them such as 0-7; each once."""
+
+    name = "positions"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if not isinstance(value, str):
+            return tuple(value)
+        found: dict[int, None] = {}
+        for part in value.split(","):
+            run = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", part)
+            if run is None or int(run[2] or run[1]) < int(run[1]):
+                self.fail(f"'{part}' is neither a position, from 0, nor a run of them such as 0-7", param, ctx)
+            found |= dict.fromkeys(range(int(run[1]), int(run[2] or run[1]) + 1))
+        return tuple(found)
 
 
 class BatchSize(click.IntRange):

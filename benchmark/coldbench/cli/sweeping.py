@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from coldbench.cli import completion, options
+from coldbench.cli import completion, figures, options
 from coldbench.cli.parameters import SectionCommand, Setting
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
@@ -86,6 +86,8 @@ def _by_key(ctx: click.Context, param: click.Parameter, given: Sequence[tuple[st
 @options.seed
 @options.protocol
 @options.conditions
+@figures.figure_formats
+@figures.figure_images
 @options.style
 @options.intervals
 @options.output(Path("results/sweep"), "records, table, plot and pictures")

@@ -198,7 +198,7 @@ def _run(plan: Plan, rationed: Rationed | None, rows: Sequence[Row]) -> _Run:
             request = dataclasses.replace(plan.request, save_images=None)
             plan = dataclasses.replace(plan, measure=watched, request=request)
             measured = measure_plan(plan, claim, {"command": "run"}, "")
-            save_row(measured.records, measured.gallery, output, plan.row, rows)
+            save_row(measured.records, measured.figures(), output, plan.row, rows)
         saved = time.perf_counter()
     network = rationed.seconds - before if rationed else 0.0
     return _Run(

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from coldbench.commands.evaluate import evaluated_row
+from coldbench.commands.figures import Figures, check_figures
 from coldbench.commands.keeping import check_keeping, write_scores
 from coldbench.commands.output import save_comparison, shared_claim
 from coldbench.commands.plan import NO_FEATURES, Plan, available, plan
@@ -85,6 +86,7 @@ def compare(
     if len(set(names)) < len(names) or len(names) < 2:
         raise BadInput("a comparison needs two or more different methods, e.g. fixed-noise estimated-noise")
     check_keeping(request)
+    check_figures(request)
     stem = "-vs-".join(map(slug, names))
     rows = compared_rows(names, request, models, degradation, stem)
     store = request.store()
@@ -93,7 +95,7 @@ def compare(
     with shared_claim(output, fresh=request.fresh) as claim:
         sides = _sides(names, rows, request, store, claim)
         records = with_differences([sides[name] for name in names])
-        save_comparison(records, _gallery(sides), output / stem)
+        save_comparison(records, _figures(sides), output / stem)
         write_scores([side.measured.scores_of_each({side.method: side.name}) for side in sides.values()], request)
     return records
 
@@ -258,13 +260,13 @@ def _paired(a: Side, b: Side) -> bool:
     return alike and not first.start and not second.start and first.transform == second.transform
 
 
-def _gallery(sides: Mapping[str, Side]) -> dict[str, Tensor]:
-    """One row a side, under the originals where there are any."""
-    pictures: dict[str, Tensor] = {}
-    for side in sides.values():
-        gallery = side.measured.gallery
-        for label in (ORIGINAL, "degraded"):
-            if label in gallery:
-                pictures.setdefault(label, gallery[label])
-        pictures[side.name] = gallery[side.method]
-    return pictures
+def _figures(sides: Mapping[str, Side]) -> list[Figures]:
+    """A picture with one row a side, under the originals where there are any; and the trajectories of each model."""
+    found = {side.measured.plan.row.name: side.measured.figures() for side in sides.values()}
+    galleries = {name: found[side.measured.plan.row.name].gallery for name, side in sides.items()}
+    picture: dict[str, Tensor] = {}
+    for name, gallery in galleries.items():
+        picture = {kind: gallery[kind] for kind in (ORIGINAL, DEGRADED_IMAGE) if kind in gallery} | picture
+        picture |= {name: gallery[sides[name].method]} if gallery else {}
+    first, *others = found.values()
+    return [dataclasses.replace(first, gallery=picture), *(dataclasses.replace(each, gallery={}) for each in others)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.commands.draft import Given
+from coldbench.commands.figures import check_figures
 from coldbench.commands.keeping import check_keeping, write_scores
 from coldbench.commands.output import save_row, shared_claim
 from coldbench.commands.plan import Plan, plan
@@ -42,11 +43,12 @@ def evaluate(restorer: str, request: Request, *, degradation: str | None = None,
         BadInput, Missing: as ``coldbench evaluate --help`` says; and where nothing says what to restore.
     """
     check_keeping(request)
+    check_figures(request)
     row = evaluated_row(restorer, degradation, request)
     prepared = _planned(row, request, Given())
     with shared_claim(output, fresh=request.fresh) as claim:
         measured = measure_plan(prepared, claim, {"command": "evaluate", "table": None}, restorer)
-        save_row(measured.records, measured.gallery, output, row, [row])
+        save_row(measured.records, measured.figures(), output, row, [row])
         write_scores([measured.scores_of_each()], request)
     return measured.records
 
@@ -137,5 +139,5 @@ def measure_given(row: Row, request: Request, given: Given, output: Path | None 
         return measure_plan(prepared, None, command, row.name)
     with shared_claim(output, fresh=request.fresh):
         measured = measure_plan(prepared, None, command, row.name)
-        save_row(measured.records, measured.gallery, output, row, [row])
+        save_row(measured.records, measured.figures(), output, row, [row])
         return measured

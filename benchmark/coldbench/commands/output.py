@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from coldbench.commands.figures import Figures
 from coldbench.core.errors import BadInput
 from coldbench.core.files import short_digest, write_text
 from coldbench.core.paths import exists
@@ -20,7 +20,6 @@ from coldbench.metrics.metric import METRICS
 from coldbench.records.comparison import render_comparison
 from coldbench.records.folder import Claim, claimed, holds, renewed, set_aside, stored_records
 from coldbench.records.formats import render
-from coldbench.records.pictures import save_picture
 from coldbench.records.record import Record, save
 from coldbench.tables.tables import Row
 
@@ -70,17 +69,15 @@ def keeper(claim: Claim, stem: str, identity: Mapping[str, Any]) -> Keeper:
 
 
 @only_first
-def save_row(
-    records: Sequence[Record], gallery: Mapping[str, Tensor], output: Path, row: Row, rows: Sequence[Row]
-) -> None:
-    """Write the records of one row into those of its table, the table, and the picture.
+def save_row(records: Sequence[Record], figures: Figures, output: Path, row: Row, rows: Sequence[Row]) -> None:
+    """Write the records of one row into those of its table, the table, and the figures.
 
     Other rows stay as they are. Numbers of the same row stay, too, if they were measured alike; if not, the file and
-    the picture are set aside first.
+    the figures are set aside first.
 
     Args:
         records: of one row.
-        gallery: see ``evaluation.scores.Outcome``; empty where nothing was measured.
+        figures: of the row.
         output: the folder.
         row: which.
         rows: all rows of its table, in order.
@@ -89,15 +86,18 @@ def save_row(
         BadInput: the folder cannot be written.
     """
     path = output / f"table-{records[0].where.table}.json"
-    picture = output / "pictures" / f"{row.stem}.png"
+    picture = output / "pictures" / row.stem
+    if [each.checkpoint for each in rows].count(
+        row.checkpoint
+    ) > 1:  # whose trajectories these are is its name's to say
+        figures = replace(figures, model=f"{row.checkpoint}-{row.name}")
     stored = stored_records(path)
     kept = renewed(stored, records, _places(rows))
     if not holds(stored, kept):
-        set_aside([path, picture])
+        set_aside([path, *figures.paths(picture), *figures.trajectories(output)])
     save(kept, path)
     write_text(path.with_suffix(".md"), render(kept, "markdown"))
-    if gallery:
-        save_picture(gallery, picture)
+    figures.titled().save(picture, output)
 
 
 def _places(rows: Sequence[Row]) -> Callable[[Record], tuple[Any, ...]]:
@@ -125,15 +125,21 @@ def _index(names: Sequence[str], name: str) -> tuple[int, str]:
 
 
 @only_first
-def save_comparison(records: Sequence[Record], gallery: Mapping[str, Tensor], stem: Path) -> None:
-    """Write record, table and picture of a comparison; a record of that name with other numbers is set aside.
+def save_comparison(records: Sequence[Record], figures: Sequence[Figures], stem: Path) -> None:
+    """Write record, table and figures of a comparison; a record of that name with other numbers is set aside.
+
+    Args:
+        records: of all that are compared.
+        figures: the first has the picture of them all, and each the trajectories of its model.
+        stem: the path of the files without the suffix.
 
     Raises:
         BadInput: the folder cannot be written.
     """
-    path, picture = stem.with_name(f"{stem.name}.json"), stem.with_name(f"{stem.name}.png")
+    path, folder = stem.with_name(f"{stem.name}.json"), stem.parent
     if not holds(stored_records(path), records):
-        set_aside([path, picture])
+        set_aside([path, *(file for each in figures for file in (*each.paths(stem), *each.trajectories(folder)))])
     save(records, path)
     write_text(path.with_suffix(".md"), render_comparison(records, "markdown"))
-    save_picture(gallery, picture)
+    for each in figures:
+        each.save(stem, folder)

@@ -16,7 +16,7 @@ from coldbench.commands.request import BATCH_SIZE, Request
 from coldbench.commands.restorers import restorer_of
 from coldbench.commands.scoring import asked_names, usable_metrics
 from coldbench.core.devices import device_name
-from coldbench.core.errors import Missing
+from coldbench.core.errors import BadInput, Missing
 from coldbench.core.processes import check_alike, first_goes_first
 from coldbench.core.provenance import code_digest, versions
 from coldbench.data.cache import ImageStore
@@ -150,9 +150,24 @@ def plan(row: Row, request: Request, store: ImageStore, *, tabled: bool = False,
     except Missing as error:
         check_alike({}, [str(error)])
         raise
+    _check_shown(found)
     lacking = [*found.missing.values(), *found.absent.values()]
     check_alike({**found.identity(), "what is absent": [*found.absent]}, lacking)
     return found
+
+
+def _check_shown(plan: Plan) -> None:
+    """Whether the measurement has the images that its figures are to show.
+
+    Raises:
+        BadInput: it does not.
+    """
+    last = max(plan.request.figure_images, default=0)
+    if plan.images is not None and last >= plan.images:
+        raise BadInput(
+            f"--figure-images {last}: {plan.row.title} is measured on {plan.images} images, so the last is "
+            f"{plan.images - 1}"
+        )
 
 
 def _planned(row: Row, request: Request, store: ImageStore, tabled: bool, given: Given) -> Plan:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from torch import Tensor
 
+from coldbench.commands.figures import Figures, figures_of
 from coldbench.commands.keeping import saved_images, scores_of_each
 from coldbench.commands.output import keeper
 from coldbench.commands.plan import Plan
@@ -50,10 +50,9 @@ class Measurement:
     records: list[Record]
     outcome: Outcome | None
 
-    @property
-    def gallery(self) -> Mapping[str, Tensor]:
-        """See ``evaluation.scores.Outcome``; empty where nothing was measured."""
-        return self.outcome.gallery if self.outcome else {}
+    def figures(self) -> Figures:
+        """What is drawn of it; drawn up anew at each call."""
+        return figures_of(self.plan, self.outcome)
 
     def scores_of_each(self, names: Mapping[str, str] | None = None) -> pd.DataFrame:
         """The scores of every image; see ``coldbench.commands.keeping.scores_of_each``.

@@ -13,6 +13,7 @@ from coldbench.core.paths import data_folder
 from coldbench.core.registry import did_you_mean
 from coldbench.diffusion import ARITHMETICS
 from coldbench.evaluation import PROTOCOLS
+from coldbench.records import FIGURE_FORMATS
 
 if TYPE_CHECKING:  # options are declared without waiting for torch
     from coldbench.data.cache import ImageStore
@@ -27,6 +28,8 @@ BATCH_SIZE = 64
 PREDICTIONS = ("x0", "eps", "v")
 #: How images are saved.
 SAVE_FORMATS = ("npy", "png", "png16", "npz")
+#: More images are no figure.
+FIGURE_IMAGES = 64
 #: Options that are paths, for which text will do.
 _PATHS = {"reference_statistics": "file", "save_images": "folder", "per_image": "file"}
 #: What a file with the scores of every image may end in.
@@ -62,6 +65,10 @@ class Request:
         save_images: a folder that receives all images of the measurement.
         save_format: of these: ``npy`` (float32), ``png`` (8 bits), ``png16``, or ``npz`` (float32, many a file).
         per_image: a file .csv or .parquet that receives the scores of every image.
+        figure_formats: of pictures, of ``coldbench.records.FIGURE_FORMATS``.
+        figure_images: the images that pictures show, by their positions in the measurement, from 0; the first ones
+            unless given.
+        trajectory: also draw x_t and R(x_t, t) over t, as the paper's Figure 2 does.
         fresh: begin anew instead of resuming a stopped command.
         quiet: no progress on stderr.
     """
@@ -87,6 +94,9 @@ class Request:
     save_images: Path | None = None
     save_format: str = SAVE_FORMATS[0]
     per_image: Path | None = None
+    figure_formats: tuple[str, ...] = FIGURE_FORMATS[:1]
+    figure_images: tuple[int, ...] = ()
+    trajectory: bool = False
     fresh: bool = False
     quiet: bool = False
 
@@ -103,6 +113,7 @@ class Request:
             if type(value) is not int and value not in unset:
                 raise BadInput(f"{name} must be a whole number, not {value!r}")
         self._check_paths()
+        self._check_figures()
         for name in ("data", "transform"):
             value = getattr(self, name)
             if isinstance(value, str) and not value.strip():
@@ -120,6 +131,15 @@ class Request:
                 raise BadInput(f"{name} must be the path of a {kind}, not {getattr(self, name)!r}")
         if self.per_image is not None and self.per_image.suffix not in _TABLES:
             raise BadInput(f"{self.per_image} must end in {' or '.join(_TABLES)}: scores of every image are a table")
+
+    def _check_figures(self) -> None:
+        for form in self.figure_formats:
+            if form not in FIGURE_FORMATS:
+                raise BadInput(f"unknown figure format '{form}'; known: {', '.join(FIGURE_FORMATS)}")
+        if not all(type(position) is int and position >= 0 for position in self.figure_images):
+            raise BadInput(f"figure_images must be positions of images, from 0, not {self.figure_images!r}")
+        if len(self.figure_images) > FIGURE_IMAGES:
+            raise BadInput(f"a figure shows at most {FIGURE_IMAGES} images, not {len(self.figure_images)}")
 
     @property
     def arithmetic(self) -> str:
@@ -157,9 +177,11 @@ class Request:
         for name in options:
             if name not in known:
                 raise BadInput(f"unknown option '{name}'{did_you_mean(name, known)}")
-        for name in ("methods", "metrics", "features"):
+        for name in ("methods", "metrics", "features", "figure_formats"):
             if name in options:
                 options[name] = _names(options[name])
+        if "figure_images" in options:
+            options["figure_images"] = _positions(options["figure_images"])
         for name in _PATHS:
             if isinstance(options.get(name), str):
                 options[name] = Path(options[name])
@@ -175,6 +197,17 @@ def _names(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str | Sequence) or not all(isinstance(each, str) for each in value):
         raise BadInput(f"expected names, not {value!r}")
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _positions(value: Any) -> tuple[int, ...]:
+    """One position, or several, as a tuple.
+
+    Raises:
+        BadInput: something else.
+    """
+    if isinstance(value, str) or not isinstance(value, int | Sequence):
+        raise BadInput(f"expected positions of images, not {value!r}")
+    return (value,) if isinstance(value, int) else tuple(value)
 
 
 #: The defaults of all options.

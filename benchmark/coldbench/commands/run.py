@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from coldbench.commands.figures import check_figures
 from coldbench.commands.keeping import check_keeping, write_scores
 from coldbench.commands.output import save_row, shared_claim
 from coldbench.commands.plan import plan
@@ -36,6 +37,7 @@ def run_table(table: str, request: Request, *, rows: Sequence[str] = (), output:
         BadInput, Missing: see ``coldbench run --help``.
     """
     check_keeping(request)
+    check_figures(request)
     selected = requested_rows(table, rows, request)
     layout = {each.name: each.rows for each in find_tables(table)}
     records: list[Record] = []
@@ -43,7 +45,7 @@ def run_table(table: str, request: Request, *, rows: Sequence[str] = (), output:
     with shared_claim(output, fresh=request.fresh) as claim:
         for measured in measure_rows(selected, request, claim, table=table):
             row = measured.plan.row
-            save_row(measured.records, measured.gallery, output, row, layout[row.table])
+            save_row(measured.records, measured.figures(), output, row, layout[row.table])
             records += measured.records
             frames.append(measured.scores_of_each())
             write_scores(frames, request)

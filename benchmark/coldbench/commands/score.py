@@ -88,7 +88,7 @@ def score(scored: Scored, request: Request, output: Path = OUTPUT) -> list[Recor
     )
     with shared_claim(output, fresh=request.fresh) as claim:
         measured = measure_plan(prepared, claim, {"command": "score", "table": None}, str(scored.images))
-        save_row(measured.records, measured.gallery, output, prepared.row, [prepared.row])
+        save_row(measured.records, measured.figures(), output, prepared.row, [prepared.row])
         write_scores([measured.scores_of_each()], request)
     check_measured(measured.records)
     return measured.records

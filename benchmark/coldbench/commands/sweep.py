@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.commands.evaluate import evaluated_row
+from coldbench.commands.figures import check_figures
 from coldbench.commands.output import shared_claim
 from coldbench.commands.plan import Plan, plan
 from coldbench.commands.recording import Measurement, measure_plan
@@ -24,7 +25,6 @@ from coldbench.diffusion.samplers import find_sampler
 from coldbench.metrics.metric import METRICS
 from coldbench.records.folder import holds, renewed, set_aside, stored_records
 from coldbench.records.formats import render
-from coldbench.records.pictures import save_picture
 from coldbench.records.plots import FORMATS, can_plot, save_plot
 from coldbench.records.record import Record, save
 from coldbench.tables.tables import Row, slug
@@ -59,6 +59,7 @@ def sweep(
     Raises:
         BadInput, Missing: as ``coldbench sweep --help`` says.
     """
+    check_figures(request)
     rows = _rows(model, request, steps, values or {}, degradation)
     store = request.store()
     plans = [_complete(plan(row, asked, store)) for row, asked in rows]
@@ -148,15 +149,16 @@ def _save(measured: Measurement, rows: Sequence[str], output: Path) -> None:
         BadInput: the folder cannot be written.
     """
     row = measured.plan.row
-    path, picture = output / f"{slug(row.checkpoint)}.json", output / "pictures" / f"{slug(row.name)}.png"
-    plots = [path.with_suffix(f".{form}") for form in FORMATS]
+    path, picture = output / f"{slug(row.checkpoint)}.json", output / "pictures" / slug(row.name)
+    figures = measured.figures()
+    plots = [path.with_suffix(f".{form}") for form in dict.fromkeys((*FORMATS, *figures.formats))]
     stored = stored_records(path)
     kept = renewed(stored, measured.records, lambda record: _place(record, rows))
     if not holds(stored, kept):
-        set_aside([path, picture, *plots])
+        set_aside([path, *plots, *figures.paths(picture)])
     save(kept, path)
     write_text(path.with_suffix(".md"), render(kept, "markdown", intervals=True))
-    save_picture(measured.gallery, picture)
+    figures.titled().save(picture, output)
     for plot in plots if can_plot() else ():
         save_plot(kept, plot)
 

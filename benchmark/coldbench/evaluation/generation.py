@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +103,10 @@ def generate(
             files=FeatureFiles(state),
         )
 
-    def produce(positions: range) -> dict[str, Tensor]:
-        restore.begin(positions)
-        return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}
-
     with checked_degradation(task.degradation, restore):
         return accumulate(
             blank,
-            produce,
+            partial(generated_images, task, restore),
             restore,
             images=task.images,
             batch_size=task.batch_size,
@@ -119,7 +116,22 @@ def generate(
         )
 
 
-def _generated(task: Generation, restore: Restore, method: str, positions: range) -> Tensor:
+def generated_images(task: Generation, restore: TimedRestore, positions: Sequence[int]) -> dict[str, Tensor]:
+    """What the measurement sees of some of its images.
+
+    Args:
+        task: the measurement.
+        restore: R, with its clock.
+        positions: of the images in the measurement.
+
+    Returns:
+        method -> images (B, C, S, S) in [0, 1], as 8-bit files keep them.
+    """
+    restore.begin(positions)
+    return {method: as_file(to_unit(_generated(task, restore, method, positions))) for method in task.methods}
+
+
+def _generated(task: Generation, restore: Restore, method: str, positions: Sequence[int]) -> Tensor:
     return generated(
         restore,
         task.degradation,
@@ -166,7 +178,7 @@ def generated(
     degradation: Degradation,
     start: Mapping[str, Any],
     method: str,
-    positions: range,
+    positions: Sequence[int],
     *,
     seed: int,
     channels: int,

@@ -21,7 +21,7 @@ from coldbench.evaluation.loop import accumulate, fitting, to_unit, whole_batch
 from coldbench.evaluation.restoration import restored
 from coldbench.evaluation.resume import Keeper
 from coldbench.evaluation.scores import ORIGINAL, Outcome, Scores
-from coldbench.evaluation.timed_restore import TimedRestore, checked_degradation
+from coldbench.evaluation.timed_restore import TimedRestore, Traced, checked_degradation
 from coldbench.metrics.features import FeatureSpace
 from coldbench.metrics.metric import Metric
 
@@ -192,23 +192,6 @@ def _restored(task: GivenDegraded, restore: TimedRestore, positions: range, save
 
 def _in_unit(images: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {kind: to_unit(x) for kind, x in images.items()}
-
-
-class Traced(TimedRestore):
-    """R that remembers what it was asked and what it said.
-
-    Attributes:
-        steps: (s, x_s, R(x_s, s)), on the CPU.
-    """
-
-    def __init__(self, restore: Restore | None, device: torch.device) -> None:
-        super().__init__(restore, device)
-        self.steps: list[tuple[int, Tensor, Tensor]] = []
-
-    def __call__(self, x: Tensor, s: int) -> Tensor:
-        estimate = super().__call__(x, s)
-        self.steps.append((s, x.cpu(), estimate.cpu()))
-        return estimate
 
 
 def _save_steps(steps: Sequence[tuple[int, Tensor, Tensor]], method: str, positions: range, saved: SavedImages) -> None:

@@ -163,12 +163,12 @@ def check(task: Task) -> None:
         )
 
 
-def _indices(task: Task, positions: range) -> range:
+def _indices(task: Task, positions: Sequence[int]) -> list[int]:
     """Where images of the measurement stand in their set."""
-    return range(positions.start + task.protocol.skipped, positions.stop + task.protocol.skipped)
+    return [position + task.protocol.skipped for position in positions]
 
 
-def _drawn(task: Task, positions: range) -> tuple[Tensor, Tensor | None]:
+def _drawn(task: Task, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
     """The clean images of a batch in [-1, 1], and what D draws for them; on the CPU."""
     indices = _indices(task, positions)
     x0 = to_model_range(task.pixels.batch(indices, seed=task.seed))
@@ -176,8 +176,22 @@ def _drawn(task: Task, positions: range) -> tuple[Tensor, Tensor | None]:
         return x0, task.degradation.draw(indices, task.seed)
 
 
+def restored_images(task: Task, restore: TimedRestore, positions: Sequence[int]) -> dict[str, Tensor]:
+    """What the measurement sees of some of its images: the clean ones, the degraded ones, and each method's.
+
+    Args:
+        task: the measurement.
+        restore: R, with its clock.
+        positions: of the images in the measurement.
+
+    Returns:
+        kind -> images (B, C, S, S) in [0, 1], unclamped.
+    """
+    return _restored_batch(task, restore, positions, *_drawn(task, positions))
+
+
 def _restored_batch(
-    task: Task, restore: TimedRestore, positions: range, x0: Tensor, context: Tensor | None
+    task: Task, restore: TimedRestore, positions: Sequence[int], x0: Tensor, context: Tensor | None
 ) -> dict[str, Tensor]:
     """The clean and the degraded images of a batch and what each method makes of them, in [0, 1]; and the context."""
     degradation = task.degradation

@@ -5,6 +5,7 @@ On a GPU nobody waits for it in the middle of a batch: clocks and looks are queu
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,34 @@ class TimedRestore:
             started = time.perf_counter()
             yield
             self.seconds += time.perf_counter() - started
+
+
+class Traced(TimedRestore):
+    """R that remembers what it was asked and what it said.
+
+    Args:
+        restore, device: see ``TimedRestore``.
+        wanted: the s that are remembered; where R is not asked at one of them, the next lower s at which it is asked
+            takes its place. All unless given.
+
+    Attributes:
+        steps: (s, x_s, R(x_s, s)), on the CPU.
+    """
+
+    def __init__(self, restore: Restore | None, device: torch.device, wanted: Sequence[int] | None = None) -> None:
+        super().__init__(restore, device)
+        self.steps: list[tuple[int, Tensor, Tensor]] = []
+        self._wanted = wanted
+
+    def __call__(self, x: Tensor, s: int) -> Tensor:
+        estimate = super().__call__(x, s)
+        if self._wants(s):
+            self.steps.append((s, x.cpu(), estimate.cpu()))
+        return estimate
+
+    def _wants(self, s: int) -> bool:
+        last = self.steps[-1][0] if self.steps else math.inf
+        return self._wanted is None or any(s <= each < last for each in self._wanted)
 
 
 @contextmanager

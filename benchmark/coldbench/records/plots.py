@@ -7,19 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from coldbench.core.files import write_atomically
 from coldbench.core.steps import split_steps
 from coldbench.records.formats import method_title, row_titles
 from coldbench.records.record import Record
+from coldbench.records.sheet import save_figure, style
 
 if TYPE_CHECKING:  # matplotlib is an extra
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: What plots are written as.
+#: What plots are written as, whatever else is asked for.
 FORMATS = ("svg", "png")
-#: Letters in an SVG stay letters, and its ids the same from one time to the next.
-_STYLE: Any = {"svg.hashsalt": "coldbench", "svg.fonttype": "none"}
 #: Width and height of a panel, in inches, and panels side by side.
 _PANEL, _ACROSS = (4.4, 3.4), 3
 #: The number of steps -> its record, in order.
@@ -36,18 +34,13 @@ def save_plot(records: Sequence[Record], path: Path) -> None:
 
     Args:
         records: of one model; those that are missing, or say no number of steps, are passed over.
-        path: its suffix is one of ``FORMATS``.
+        path: see ``coldbench.records.sheet.save_figure``.
 
     Raises:
         BadInput: the folder cannot be written.
     """
-    import matplotlib as mpl
-
-    form = path.suffix.removeprefix(".")
-    metadata = {"Date": None} if form == "svg" else None
-    with mpl.rc_context(_STYLE):
-        figure = draw(records)
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format=form, dpi=150, metadata=metadata))
+    with style():
+        save_figure(draw(records), path)
 
 
 def draw(records: Sequence[Record]) -> Figure:
