@@ -14,19 +14,9 @@ from coldbench.commands.request import Request
 from coldbench.core.errors import BadInput
 from tests.helpers import assert_one_clear_line, coldbench
 
-COMPARE = (
-    "compare",
-    "naive",
-    "improved",
-    "--model",
-    "mnist-superres",
-    "--metrics",
-    "SSIM",
-    "--quiet",
-    "--images",
-    "20",
-)
-RUN = ("run", "--table", "3", "--rows", "mnist", "--metrics", "SSIM", "--quiet", "--images", "6")
+FEW = ("--metrics", "SSIM", "--quiet", "--images")
+COMPARE = ("compare", "naive", "improved", "--model", "mnist-superres", *FEW, "20")
+RUN = ("run", "--table", "3", "--rows", "mnist", *FEW, "6")
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -121,3 +111,12 @@ def test_without_matplotlib_a_pdf_is_refused_and_a_png_drawn(tmp_path: Path, mon
 def test_positions_from_python_are_checked(positions: object) -> None:
     with pytest.raises(BadInput, match="positions of images"):
         Request.of(figure_images=positions)
+
+
+def test_the_stored_trajectory_is_what_the_command_draws(tmp_path: Path) -> None:
+    stored = Path(__file__).parents[2] / "results" / "tables" / "pictures" / "trajectory-mnist-blur.png"
+    coldbench("compare", "naive", "improved", "--trajectory", *FEW, "2", "--output", tmp_path)
+    drawn, kept = pixels(tmp_path / stored.name), pixels(stored)
+    assert drawn.shape == kept.shape
+    images = slice(66, None)  # the letters left of them, and above, are drawn by a library
+    assert (abs(drawn - kept)[44:320, images] > 3).mean() < 0.001

@@ -113,7 +113,7 @@ def test_latex_prints_what_was_written(records: list[Record]) -> None:
         r"\textasciicircum{}f \textasciitilde{}g \#h \{i\} 50 \% \$j"
     )
     assert written in note
-    assert text.startswith(f"% Table 3: {ODD}\n\\begin"), "a comment, which ends with its line"
+    assert text.startswith(f"% Table 3: {ODD}\n% "), "a comment, which ends with its line"
     assert not re.search(r"(?<!\\)[&^~]", note)
 
 

@@ -21,6 +21,10 @@ from coldbench.records.record import Difference, Record
 
 #: With fewer images than this, a verdict is an indication.
 FEW = 100
+#: What a verdict says behind the name of a method.
+_BETTER = " is better"
+#: What ends a verdict on few images.
+_INDICATION = ": indicative)"
 #: The columns of the tests of paired images, and where their p-values stand in a difference.
 TESTS = {"p (sign)": "sign_test", "p (Wilcoxon)": "wilcoxon"}
 #: Smaller p-values are not told apart in tables.
@@ -40,15 +44,18 @@ def verdict(difference: float, interval: tuple[float, float] | None, a: str, b: 
         return ""
     b_wins = (difference > 0) == (b.metric.better == "higher")
     images = b.identity.images or 0
-    few = f" ({images} images: indicative)" if images < FEW else ""
-    return f"{b.where.method if b_wins else a} is better{few}"
+    few = f" ({images} images{_INDICATION}" if images < FEW else ""
+    return f"{b.where.method if b_wins else a}{_BETTER}{few}"
 
 
 def render_comparison(records: Sequence[Record], style: str) -> str:
     """Records with differences in one of ``records.FORMATS``; JSON and CSV are those of all records."""
     if style in RECORDS:
         return render(records, style)
-    return print_frame(comparison_frame(records), comparison_title(records), comparison_notes(records), style)
+    frame, notes = comparison_frame(records, short=style == "latex"), comparison_notes(records)
+    if style == "latex" and any(_is_indication(each) for _, each in _pairs(records)):
+        notes.append(f"with fewer than {FEW} images, it is an indication that one method is better")
+    return print_frame(frame, comparison_title(records), notes, style)
 
 
 def comparison_title(records: Sequence[Record]) -> str:
@@ -56,13 +63,23 @@ def comparison_title(records: Sequence[Record]) -> str:
     return f"Comparison of {', '.join(dict.fromkeys(record.where.method for record in records))}"
 
 
-def comparison_frame(records: Sequence[Record]) -> pd.DataFrame:
-    """A line a metric and pair of methods."""
+def comparison_frame(records: Sequence[Record], *, short: bool = False) -> pd.DataFrame:
+    """A line a metric and pair of methods.
+
+    Args:
+        records: of the comparison.
+        short: as it fits on a page of a paper; a single pair is then named in the headings.
+    """
     by_name = {(record.where.method, record.metric.label): record for record in records}
     pairs = _pairs(records)
-    frame = pd.DataFrame([_line(by_name[each.against, record.metric.label], record, each) for record, each in pairs])
+    line = _short_line if short else _line
+    frame = pd.DataFrame([line(by_name[each.against, record.metric.label], record, each) for record, each in pairs])
     if not any(_tested(each) for _, each in pairs):
         frame = frame.drop(columns=list(TESTS), errors="ignore")
+    compared = {(each.against, record.where.method) for record, each in pairs}
+    if short and len(compared) == 1:
+        headings = {each: f"{each}: {method}" for each, method in zip("AB", *compared, strict=True)}
+        frame = frame.drop(columns="A, B").rename(columns=headings)
     return frame
 
 
@@ -94,6 +111,18 @@ def _line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
     }
 
 
+def _short_line(a: Record, b: Record, difference: Difference) -> dict[str, str]:
+    """A line that fits on a page of a paper: the difference with half of its interval, and the better of the two."""
+    decimals = b.metric.decimals
+    sign = "+" if f"{difference.value:+.{decimals}f}".startswith("+") else ""
+    named = {name: cell for name, cell in _line(a, b, difference).items() if name not in ("95 % interval", "Verdict")}
+    return {
+        **named,
+        "B - A": f"{sign}{print_number(difference.value, difference.interval, decimals)}",
+        "Better": difference.verdict.partition(_BETTER)[0],
+    }
+
+
 def _p_value(p: float | None) -> str:
     """A p-value as tables print it."""
     if p is None:
@@ -103,6 +132,10 @@ def _p_value(p: float | None) -> str:
 
 def _tested(difference: Difference) -> bool:
     return difference.sign_test is not None
+
+
+def _is_indication(difference: Difference) -> bool:
+    return difference.verdict.endswith(_INDICATION)
 
 
 def _with_error(record: Record) -> str:
@@ -129,9 +162,25 @@ def comparison_notes(records: Sequence[Record]) -> list[str]:
         )
     if any(record.metric.features for record in shown):
         notes.append(BIASED)
+    notes += _trained_apart(shown)
     notes += dict.fromkeys(record.warning for record in shown if record.warning)
     if any(each.interval is None for _, each in pairs):
         notes.append("too few images for an interval")
     elif any(not each.verdict for _, each in pairs):
         notes.append("no verdict where the interval includes zero: these images do not tell which is better")
     return notes
+
+
+def _trained_apart(records: Sequence[Record]) -> list[str]:
+    """A caution, where methods were measured with different networks; of restorers, nobody would think otherwise."""
+    methods: dict[str, list[str]] = {}
+    for method, network in {record.where.method: record.identity.checkpoint for record in records}.items():
+        if method != network:
+            methods.setdefault(network, []).append(method)
+    if len(methods) < 2:
+        return []
+    used = "; ".join(f"{', '.join(names)} with {network}" for network, names in methods.items())
+    return [
+        f"The methods were measured with different networks ({used}). A difference between them compares the training "
+        "of these networks as much as the methods, and better training of either could reverse it."
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -12,6 +11,7 @@ import pandas as pd
 from coldbench.core.errors import printable
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.core.steps import split_steps
+from coldbench.records.latex import print_latex
 from coldbench.records.record import Record, as_row, to_json
 from coldbench.records.trials import told
 
@@ -20,15 +20,6 @@ RECORDS = ("json", "csv")
 ABSENT = "-"
 #: What stands behind a number's sign of plus or minus.
 INTERVALS = "± half of the 95 % interval, by a delete-a-group jackknife"
-#: What a backslash does not escape in LaTeX.
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-}
 #: What an interval of a distance of distributions does not say.
 BIASED = "a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are"
 
@@ -170,8 +161,7 @@ def print_frame(frame: pd.DataFrame, title: str, notes: Sequence[str], style: st
         items = "".join(f"<li>{note}</li>" for note in map(escape, notes))
         return f"<h2>{escape(title)}</h2>\n{frame.to_html(index=False, border=0)}\n<ul>{items}</ul>\n"
     if style == "latex":
-        body = frame.to_markdown(index=False, tablefmt="latex_booktabs", disable_numparse=True)
-        return f"% {title}\n{body}\n" + "".join(f"\n{{\\footnotesize {_latex(note)}}}\n" for note in notes)
+        return print_latex(frame, title, notes, ABSENT)
     frame = frame.rename(columns=_cell).map(_cell)
     body = frame.to_markdown(index=False, tablefmt="github", disable_numparse=True, colalign=_alignment(frame))
     return f"## {title}\n\n{body}\n\n" + "".join(f"- {note}\n" for note in notes)
@@ -274,8 +264,3 @@ def missing_cells(records: Sequence[Record]) -> dict[tuple[str, str], list[str]]
 def _cell(text: str) -> str:
     """A cell of a table in Markdown, where a bar would begin the next."""
     return text.replace("|", "\\|")
-
-
-def _latex(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return re.sub(r"[&%$#_{}\\^~<>|]", lambda each: _LATEX.get(each[0], f"\\{each[0]}"), text)
