@@ -54,7 +54,8 @@ ADDED = {
 def examples() -> list[str]:
     """The commands in the help of every command, without what explains them."""
     texts = [coldbench("--help").stdout, *(coldbench(command, "--help").stdout for command in COMMANDS)]
-    lines = [line.strip() for text in texts for line in text.splitlines() if re.match(r" +coldbench [a-z]", line)]
+    whole = re.sub(r" \\\n +", " ", "\n".join(texts))  # a backslash ends a line that goes on
+    lines = [line.strip() for line in whole.splitlines() if re.match(r" {4}coldbench [a-z]", line)]
     return commands_in(lines)
 
 

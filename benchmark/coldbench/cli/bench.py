@@ -17,14 +17,14 @@ from coldbench.cli.printing import print_text
     type=Names(),
     default=(),
     metavar="NAMES",
-    help="Only these of table-1-mnist, blur-128, generate-128, blur-128-gpu, generate-128-gpu, processes "
-    "and memory.  [default: all that this machine can run]",
+    help="Run only these of table-1-mnist, blur-128, generate-128, blur-128-gpu, generate-128-gpu, processes and "
+    "memory.  [default: all that this machine can run]",
 )
-@options.how("--quick", is_flag=True, help="Tiny networks and few images: a trial of the command, in half a minute.")
+@options.how("--quick", is_flag=True, help="Use tiny networks and few images, to try out the command in half a minute.")
 @options.quiet
 @options.output(Path("results/performance"), "performance.json, .md and .svg")
 def bench(only: tuple[str, ...], quick: bool, quiet: bool, output: Path) -> None:
-    """Measure what a measurement costs beyond its network, and what it costs without coldbench's shortcuts.
+    """Measure what coldbench itself costs in time and memory.
 
     \b
     Examples:
@@ -32,13 +32,13 @@ def bench(only: tuple[str, ...], quick: bool, quiet: bool, output: Path) -> None
       coldbench bench --quick --only processes,memory --output my_performance
       coldbench bench --quick --only table-1-mnist
 
-    Three sides run in turns in one process: the floor, which is the number of network evaluations times one bare
-    forward; our run; and a plain implementation of what the paper describes, which must give the same images. Then the
-    same work by one process and by two, and the peak memory of 1,000, 10,000 and 50,000 images. Without --quick, all of
-    it takes about a quarter of an hour on two cores that do nothing else.
+    Three programs take turns in one process: the floor, which is the number of network evaluations times the time of
+    one bare forward pass; coldbench; and a plain implementation of what the paper describes, which must give the same
+    images. Then the same work is done by one process and by two, and the peak memory is measured with 1,000, 10,000 and
+    50,000 images. Without --quick, all of this takes about a quarter of an hour on two cores that do nothing else.
 
-    Cases are merged into the report in the output folder one by one, so they may be measured one at a time. --quick
-    writes files of other names, performance-quick.json and so on.
+    The cases are merged into the report in the output folder one by one, so they may be measured one at a time. With
+    --quick, the files are called performance-quick.json and so on.
     """
     from coldbench.commands.bench.command import bench as measure
 

@@ -17,7 +17,8 @@ def save_format(default: str) -> Callable[[Command], Command]:
         type=click.Choice(SAVE_FORMATS),
         default=default,
         show_default=True,
-        help="float32, PNG of 8 or 16 bits, or float32 with many images a file.",
+        help="Save images in this format: float32 (npy), PNG of 8 or 16 bits, or float32 with many images in a file "
+        "(npz).",
     )
 
 
@@ -26,14 +27,14 @@ save_images = told(
     type=FILE,
     default=DEFAULTS.save_images,
     metavar="DIR",
-    help="A folder that receives every image: DIR/ROW/METHOD/000123.npy, and what it was made of.",
+    help="Save every image, and what it was made from, in this folder, as DIR/ROW/METHOD/000123.npy.",
 )
 per_image = told(
     "--per-image",
     type=FILE,
     default=DEFAULTS.per_image,
     metavar="FILE.csv|.parquet",
-    help="A table that receives the scores of every image, a line an image and method.",
+    help="Write the scores of every image to this table, with one line for each image and method.",
 )
 #: What a measurement keeps.
 kept = together(save_images, save_format(DEFAULTS.save_format), per_image)

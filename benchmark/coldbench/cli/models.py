@@ -18,11 +18,12 @@ from coldbench.core.interrupts import resumable
 @click.argument("what", required=False, metavar="[WHAT]")
 @options.data_root
 def list_(what: str | None, data_root: Path | None) -> None:
-    """List what can be named, what is at hand, and what supplies the rest.
+    """List what can be measured, and what is missing for it.
 
     \b
-    WHAT is one of: tables, models, datasets, degradations, samplers, metrics, features, networks, transforms,
-    restorers (plug-ins), cache (features that were kept). Without it, all are listed.
+    WHAT is one of tables, models, datasets, degradations, samplers, metrics,
+    features, networks, transforms, restorers (plug-ins) and cache (features that
+    were kept). Everything is listed if it is left out.
 
     \b
     Examples:
@@ -43,14 +44,14 @@ def list_(what: str | None, data_root: Path | None) -> None:
     "--preset",
     metavar="NAME",
     shell_complete=completion.offer(completion.presets),
-    help="Another recipe of the same checkpoint, e.g. quick.",
+    help="Train by another recipe of the same model, such as quick.",
 )
 @click.option(
     "--data",
     multiple=True,
     metavar="SPEC",
     shell_complete=completion.offer(completion.data),
-    help="Other training images, as in run; several are joined.",
+    help="Train on these images, named as run takes them. The option may be repeated to join several sets.",
 )
 @click.option(
     "--set",
@@ -59,14 +60,14 @@ def list_(what: str | None, data_root: Path | None) -> None:
     multiple=True,
     callback=as_dict,
     metavar="KEY=VALUE",
-    help="Override a value of the recipe, e.g. steps=5000.",
+    help="Change a value of the recipe, such as steps=5000. The option may be repeated.",
 )
 @click.option(
     "--from",
     "start",
     type=options.FILE,
     metavar="WEIGHTS",
-    help="Begin from the weights in this .safetensors file, as the next stage of their training.",
+    help="Begin with the weights in this .safetensors file, as the next stage of their training.",
 )
 @click.option(
     "--held-out",
@@ -74,7 +75,7 @@ def list_(what: str | None, data_root: Path | None) -> None:
     default=0,
     show_default=True,
     metavar="N",
-    help="Do not train on the last N images; draw the curve of the loss on them.",
+    help="Keep the last N images out of training, and draw the curve of the loss on them.",
 )
 @click.option("--half", is_flag=True, help="Store the weights in half precision.")
 @options.data_root
@@ -85,7 +86,7 @@ def list_(what: str | None, data_root: Path | None) -> None:
     "--compile/--no-compile",
     "compile_network",
     default=None,
-    help="Fuse the network.  [default: where there is a compiler]",
+    help="Compile the network to train faster.  [default: if there is a compiler]",
 )
 @click.option(
     "--grid-every",
@@ -93,28 +94,30 @@ def list_(what: str | None, data_root: Path | None) -> None:
     default=500,
     show_default=True,
     metavar="STEPS",
-    help="The steps between two pictures.",
+    help="Draw a picture every so many steps.",
 )
 @options.quiet
 def train(name: str, **asked: Any) -> None:
-    """Train the checkpoint NAME by the recipe of its registry entry.
+    """Train a registered model by its own recipe.
 
     \b
     Examples:
       coldbench fetch mnist && coldbench train mnist-blur
       coldbench train mnist-cnn --data-root data --output runs
-      coldbench train cifar10-blur                                  the paper's recipe: days on a GPU
-      coldbench train cifar10-blur --preset quick                   a small network, 2,000 steps
-      coldbench train cifar10-blur --data folder:cifar_jpeg --data npz:cifar_true.npz
+      coldbench train cifar10-blur                 the paper's recipe
+      coldbench train cifar10-blur --preset quick  a small network, 2,000 steps
+      coldbench train cifar10-blur --data folder:cifar_jpeg \\
+          --data npz:cifar_true.npz
       coldbench train mnist-blur --set steps=20000 --held-out 500
       coldbench train mnist-blur --from runs/mnist-blur/mnist-blur.safetensors
-      torchrun --standalone --nproc-per-node 2 -m coldbench train mnist-blur      two processes, two GPUs
+      torchrun --standalone --nproc-per-node 2 -m coldbench train mnist-blur
 
-    A stopped run is resumed when the same command is given again (mnist-cnn, a classifier that takes minutes on any
-    CPU, starts anew). The result is a .safetensors file and a model card in OUTPUT/NAME, registered under NAME in
-    $COLDBENCH_HOME/models/registry.toml. With --from, training continues from these weights with a recipe and a
-    learning-rate schedule of its own, on draws of its own; the file and the card tell of all stages. Processes that
-    torchrun starts share every batch of the recipe among them, and any number of them resumes.
+    A run that was stopped goes on when the same command is given again. (Only mnist-cnn, a classifier that takes
+    minutes on any CPU, starts anew.) The result is a .safetensors file and a model card in OUTPUT/NAME, registered as
+    NAME in $COLDBENCH_HOME/models/registry.toml. With --from, training continues from these weights with a recipe, a
+    learning-rate schedule and random draws of its own; the file and the card tell of all stages. Processes that
+    torchrun starts, one for each GPU, share every batch of the recipe among them, and any number of them can go on with
+    a run.
     """
     from coldbench.commands.train import TrainRequest, train_checkpoint
 
@@ -125,35 +128,40 @@ def train(name: str, **asked: Any) -> None:
 
 @click.command("import", cls=SectionCommand)
 @click.argument("path", type=options.FILE)
-@click.option("--as", "name", required=True, metavar="NAME", help="The name to register it under.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Register the model under this name.")
 @click.option(
     "--like",
     metavar="MODEL",
     shell_complete=completion.offer(completion.models),
-    help="A registered model with its data set and degradation.  [default: NAME]",
+    help="Take the data set and the degradation of this registered model.  [default: NAME]",
 )
 @options.settings
 @click.option(
     "--weights-key",
     metavar="KEY",
-    help="The key in the file of the state dict to take, e.g. model; dots lead deeper, and . is the file itself. Of a "
-    ".safetensors file, how the names of its tensors begin.  [default: ema]",
+    help="Take the state dict under this key of the file, such as model; dots lead deeper, and . is the file itself. "
+    "In a .safetensors file, take the tensors whose names begin with it.  [default: ema]",
 )
-@click.option("--force", is_flag=True, help="Take the place of weights that are called NAME already.")
+@click.option("--force", is_flag=True, help="Replace weights that are already called NAME.")
 def import_(path: Path, **asked: Any) -> None:
-    """Import a checkpoint of the released code (model.pt), or a state dict of such a network.
+    """Import a checkpoint of the released code.
+
+    PATH is the file model.pt that the released code writes, or a file with the state dict of such a network.
 
     \b
     Examples:
-      coldbench import model.pt --as celeba-blur                      fills the row of Table 1
+      coldbench import model.pt --as celeba-blur      fills the row of Table 1
       coldbench import model.pt --as my-celeba-blur --like celeba-blur
-      coldbench import model.pt --as my-snow --like cifar10-snow --set timesteps=20 --set level=2
-      coldbench import model.pt --as my-celeba-blur --like celeba-blur --weights-key model --force
+      coldbench import model.pt --as my-snow --like cifar10-snow \\
+          --set timesteps=20 --set level=2
+      coldbench import model.pt --as my-celeba-blur --like celeba-blur \\
+          --weights-key model --force
 
-    The averaged network (EMA) is taken, unless --weights-key names another state dict. Its widths, levels and channels
-    are read off its parameters, T, kernels and noise schedule off the file's buffers where it has them; the rest of the
-    degradation is MODEL's. Buffers that are not coldbench's, or not what --set says, are refused. Code in the file is
-    never run. Weights and entry go to $COLDBENCH_HOME/models.
+    The averaged network (EMA) is imported unless --weights-key names another state dict. Its widths, levels and
+    channels are read from its parameters. T, the kernels and the noise schedule are read from the buffers of the file
+    where it has them, and the rest of the degradation is that of MODEL. Buffers that differ from coldbench's own, or
+    from what --set says, are refused. Code in the file is never run. The weights and their entry go to
+    $COLDBENCH_HOME/models.
     """
     from coldbench.commands.import_ import ImportRequest, import_checkpoint
 
@@ -167,13 +175,15 @@ def import_(path: Path, **asked: Any) -> None:
 @options.data_root
 @options.quiet
 def fetch(names: tuple[str, ...], data_root: Path | None, quiet: bool) -> None:
-    """Download data sets, feature weights and models of the hub; no other command downloads.
+    """Download data sets, feature weights and models.
 
-    NAME is a data set (mnist, cifar10), the weights of the paper's FID (inception), of LPIPS (lpips), or of another
-    feature space, by its name (coldbench list features); or a model of the Hugging Face hub, which evaluate and compare
-    then take by that name: hub:OWNER/NAME, a UNet of diffusers', or hub:OWNER/NAME:FILE, a file of weights. For celeba
-    and afhq, whose licences must be agreed to by hand, it says how to get them. An interrupted download is resumed when
-    the same command is given again; every file is checked.
+    No other command downloads anything. NAME is a data set (mnist, cifar10), the weights of the paper's FID (inception)
+    or of LPIPS (lpips), another feature space by its name (coldbench list features), or a model of the Hugging Face
+    hub: hub:OWNER/NAME for a UNet of the diffusers library, or hub:OWNER/NAME:FILE for a file of weights. The commands
+    evaluate and compare then take the model by that name.
+
+    The licences of celeba and afhq must be agreed to by hand, so for these the command says how to get them. A download
+    that was interrupted goes on when the same command is given again, and every file is checked.
 
     \b
     Examples:

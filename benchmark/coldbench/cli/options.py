@@ -34,34 +34,34 @@ data_root = how(
     "--data-root",
     type=FILE,
     default=DEFAULTS.data_root,
-    help="The folder of the data sets that do not ship.  [default: $COLDBENCH_HOME/data]",
+    help="Look for data sets in this folder.  [default: $COLDBENCH_HOME/data]",
 )
 device = how(
     "--device",
     type=click.Choice(DEVICES),
     default=DEFAULTS.device,
     show_default=True,
-    help="Where to compute; auto takes a GPU where there is one.",
+    help="Compute on this device; auto takes a GPU if there is one.",
 )
 dtype = how(
     "--dtype",
     type=click.Choice(DTYPES),
     default=DEFAULTS.dtype,
     show_default=True,
-    help="The arithmetic of the network; auto takes the fastest that 64 images show to be harmless.",
+    help="Run the network in this arithmetic; auto takes the fastest one that a trial on 64 images finds harmless.",
 )
 batch_size = how(
     "--batch-size",
     type=BatchSize(min=1),
     default=DEFAULTS.batch_size,
     show_default=True,
-    help="Images at a time; changes no result. auto is 64, or on a GPU as many as pay.",
+    help="Take this many images at a time, which changes no result; auto takes 64, or on a GPU as many as save time.",
 )
 workers = how(
     "--workers",
     type=click.IntRange(min=0),
     default=DEFAULTS.workers,
-    help="Processes that decode images.  [default: one a core, up to 8]",
+    help="Decode images in this many processes.  [default: one for each core, up to 8]",
 )
 style = told(
     "--format",
@@ -69,17 +69,17 @@ style = told(
     type=click.Choice(FORMATS),
     default="markdown",
     show_default=True,
-    help="The format of the output.",
+    help="Print the result in this format.",
 )
-intervals = told("--intervals", is_flag=True, help="Print 95 % intervals; records always hold them.")
-fresh = how("--fresh", is_flag=True, help="Begin anew instead of resuming a stopped command.")
+intervals = told("--intervals", is_flag=True, help="Print 95 % intervals, too; records always hold them.")
+fresh = how("--fresh", is_flag=True, help="Begin anew instead of going on with a command that was stopped.")
 quiet = told("--quiet", is_flag=True, help="Show no progress on stderr.")
 metrics = what(
     "--metrics",
     type=Names(METRICS),
     default=DEFAULTS.metrics,
     metavar="NAMES",
-    help="Metrics, e.g. SSIM,PSNR, or module:attribute of yours.  [default: those of the table]",
+    help="Measure these metrics, such as SSIM,PSNR, or a module:attribute of your own.  [default: those of the table]",
 )
 features = what(
     "--features",
@@ -87,29 +87,29 @@ features = what(
     default=",".join(DEFAULTS.features),
     show_default=True,
     metavar="NAMES",
-    help="Feature spaces of the metrics that need one (coldbench list features): auto takes the paper's and those of "
-    "the data set, as far as they are at hand; none skips these metrics.",
+    help="Measure in these feature spaces (coldbench list features). auto takes the paper's and those of the data set, "
+    "as far as they are at hand; none leaves out the metrics that need one.",
 )
 data = what(
     "--data",
     metavar="SPEC",
     default=DEFAULTS.data,
     shell_complete=completion.offer(completion.data),
-    help="Images to restore: folder:PATH, npz:PATH, a data set, or module:attribute of yours.",
+    help="Restore these images: folder:PATH, npz:PATH, a data set, or a module:attribute of your own.",
 )
 reference_statistics = what(
     "--reference-statistics",
     type=FILE,
     default=DEFAULTS.reference_statistics,
     metavar="FILE.npz",
-    help="Compare generated images with this mean and covariance (see coldbench statistics).",
+    help="Compare generated images with the mean and covariance in this file (see coldbench statistics).",
 )
 transform = what(
     "--transform",
     type=TransformName(),
     default=DEFAULTS.transform,
     metavar="NAME",
-    help="How images are resized and cropped (coldbench list transforms).  [default: as in the row, or native]",
+    help="Resize and crop images in this way (coldbench list transforms).  [default: that of the row, or native]",
 )
 settings = what(
     "--set",
@@ -118,38 +118,38 @@ settings = what(
     multiple=True,
     callback=as_dict,
     metavar="KEY=VALUE",
-    help="Override a setting of the row's degradation (coldbench list degradations).",
+    help="Change a setting of the degradation (coldbench list degradations). The option may be repeated.",
 )
 seed = what(
     "--seed",
     type=click.IntRange(min=0),
     default=DEFAULTS.seed,
     show_default=True,
-    help="The seed of everything that is drawn at random.",
+    help="Draw everything that is random from this seed.",
 )
 protocol = what(
     "--protocol",
     type=click.Choice(PROTOCOLS),
     default=DEFAULTS.protocol,
     show_default=True,
-    help="The algorithms as printed, or the released code with its quirks.",
+    help="Follow the algorithms as the paper prints them, or the released code with its quirks.",
 )
 random_weights = what(
     "--allow-random-weights",
     is_flag=True,
-    help="Where a checkpoint has no weights, take random ones: a trial of everything but the network.",
+    help="Use random weights where a checkpoint has none, to try out everything but the network.",
 )
 degradation = what(
     "--degradation",
     metavar="NAME",
     shell_complete=completion.offer(completion.degradations, completion.models),
-    help="A family, a model whose degradation it is, or module:attribute of yours.  [default: the restorer's own]",
+    help="Undo this degradation: a family, a model's, or a module:attribute of yours.  [default: the restorer's own]",
 )
 prediction = what(
     "--prediction",
     type=click.Choice(PREDICTIONS),
     default=DEFAULTS.prediction,
-    help="What a model from elsewhere predicts.  [default: what its folder says, or x0]",
+    help="Say what a model from elsewhere predicts.  [default: what its folder says, or x0]",
 )
 
 
@@ -160,24 +160,26 @@ def methods(default: str) -> Callable[[Command], Command]:
         type=METHOD_NAMES,
         default=DEFAULTS.methods,
         metavar="NAMES",
-        help=f"Samplers, or module:attribute of yours.  [default: {default}]",
+        help=f"Use these samplers, or a module:attribute of your own.  [default: {default}]",
     )
 
 
 def images(default: str, least: int = 2) -> Callable[[Command], Command]:
     """--images, the same everywhere but for what it is without, and how few will do; measuring takes two."""
-    shown = f"How many images.  [default: {default}]"
+    shown = f"Use this many images.  [default: {default}]"
     return what("--images", type=click.IntRange(min=least), default=DEFAULTS.images, help=shown)
 
 
 def channels(default: str) -> Callable[[Command], Command]:
     """--channels, the same everywhere but for what it is without."""
-    return what("--channels", type=click.Choice([1, 3]), help=f"The channels of the images.  [default: {default}]")
+    return what(
+        "--channels", type=click.Choice([1, 3]), help=f"Read images with this many channels.  [default: {default}]"
+    )
 
 
 def output(default: Path, what: str) -> Callable[[Command], Command]:
     """--output, the same everywhere but for where and what."""
-    return told("--output", type=FILE, default=default, show_default=True, help=f"The folder that receives {what}.")
+    return told("--output", type=FILE, default=default, show_default=True, help=f"Write {what} to this folder.")
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

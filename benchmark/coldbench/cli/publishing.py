@@ -16,7 +16,9 @@ from coldbench.records import BOARD_FORMATS
 @click.command(cls=SectionCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="RECORDS...", type=options.FILE)
 @options.told(
-    "--metric", metavar="NAME", help="Sort by this metric where a task has it, e.g. SSIM.  [default: each task's first]"
+    "--metric",
+    metavar="NAME",
+    help="Sort by this metric, such as SSIM, where a task has it.  [default: each task's first]",
 )
 @options.told(
     "--format",
@@ -24,23 +26,24 @@ from coldbench.records import BOARD_FORMATS
     type=click.Choice(BOARD_FORMATS),
     default="markdown",
     show_default=True,
-    help="The format of the output.",
+    help="Print the result in this format.",
 )
-@options.told("--output", type=options.FILE, metavar="FILE", help="Write to this file.  [default: to stdout]")
+@options.told("--output", type=options.FILE, metavar="FILE", help="Write to this file instead of stdout.")
 def board(paths: tuple[Path, ...], metric: str | None, style: str, output: Path | None) -> None:
-    """Rank the records of many models and many people, in one table a task.
+    """Rank the records of many models in one table for each task.
 
     RECORDS are folders that run, evaluate and compare have written, or single files of records. Numbers are ranked
-    together where images, N, seed, protocol, transform and the degradation with all of its settings are the same. The
-    best is marked, and so is every number that is not distinguishable from it by the 95 % intervals. What is printed
-    elsewhere is listed as reported, and has no rank.
+    together if their images, N, seed, protocol, transform and degradation are the same, with all of its settings. The
+    best number is marked, and so is every number that its 95 % interval does not tell from the best. Numbers that are
+    printed elsewhere are listed as reported and have no rank.
 
     \b
     Examples:
       coldbench board results/reference/full
-      coldbench board results/reference/full results/reference/quick --metric SSIM --format html --output board.html
+      coldbench board results/reference/full results/reference/quick \\
+          --metric SSIM --format html --output board.html
 
-    Numbers of one model that differ between folders by more than their tolerance are told on stderr.
+    If the numbers of one model differ between folders by more than their tolerance, stderr says so.
     """
     from coldbench.commands.board import rank_folders
     from coldbench.core.files import write_text
@@ -55,26 +58,28 @@ def board(paths: tuple[Path, ...], metric: str | None, style: str, output: Path 
 
 @click.command(cls=SectionCommand)
 @click.argument("paths", nargs=-1, required=True, metavar="RECORDS...", type=options.FILE)
-@options.told("--to", required=True, type=click.Choice(list(EXPORTERS)), help="What is to read the files.")
-@options.told("--output", required=True, type=options.FILE, metavar="DIR", help="The folder that receives the files.")
+@options.told("--to", required=True, type=click.Choice(list(EXPORTERS)), help="Write files for this program.")
+@options.told("--output", required=True, type=options.FILE, metavar="DIR", help="Write the files to this folder.")
 @options.told(
     "--hub-dataset",
     metavar="OWNER/NAME",
-    help="The images' data set on the Hugging Face Hub, for a model card.  [default: that of MNIST or CIFAR-10]",
+    help="Name this data set of the Hugging Face hub in a model card.  [default: that of MNIST or CIFAR-10]",
 )
 def export(paths: tuple[Path, ...], to: str, output: Path, hub_dataset: str | None) -> None:
-    """Write measured records for other programs, as files; nothing is sent anywhere.
+    """Write records as files for other programs.
 
-    RECORDS are folders that run, evaluate and compare have written, or single files of records. model-card writes
-    CHECKPOINT/.eval_results/*.yaml, as the Hugging Face Hub reads them in a model's repository; mlflow adds to the
-    store mlflow.db, and tensorboard writes event files. The last two need the extra tracking.
+    Nothing is sent anywhere. RECORDS are folders that run, evaluate and compare have written, or single files of
+    records. With model-card, the command writes CHECKPOINT/.eval_results/*.yaml, which the Hugging Face Hub reads in
+    the repository of a model; with mlflow, it adds to the store mlflow.db; with tensorboard, it writes event files. The
+    last two need pip install 'coldbench[tracking]'.
 
     \b
     Examples:
       coldbench export results/reference/full --to model-card --output cards
-      coldbench export results/reference/full/table-5.json --to tensorboard --output logs
+      coldbench export results/reference/full/table-5.json --to tensorboard \\
+          --output logs
 
-    Prints the paths of the files.
+    The command prints the paths of the files.
     """
     from coldbench.commands import export as command
 

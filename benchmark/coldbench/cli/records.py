@@ -18,7 +18,8 @@ from coldbench.core.interrupts import resumable
 @options.what(
     "--full",
     is_flag=True,
-    help="Check the tables at full size (about an hour and a half on two cores).  [default: 100 images a row]",
+    help="Check the tables at full size, which takes an hour and a half on two cores.  [default: 100 images for each "
+    "row]",
 )
 @options.what(
     "--table",
@@ -27,11 +28,11 @@ from coldbench.core.interrupts import resumable
     default=(),
     metavar="NAMES",
     shell_complete=completion.offer(completion.tables, listed=True),
-    help="Only these tables, e.g. 1,3.",
+    help="Check only these tables, such as 1,3.",
 )
-@options.what("--reference", type=options.FILE, help="A folder of records.  [default: those that ship]")
-@options.told("--update", is_flag=True, help="Take numbers that moved for the new references, after showing them.")
-@options.told("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Also write JUnit XML to this file.")
+@options.what("--reference", type=options.FILE, help="Check the records in this folder.  [default: those that ship]")
+@options.told("--update", is_flag=True, help="Show the numbers that have moved, and then make them the new references.")
+@options.told("--junit", "junit_path", type=options.FILE, metavar="FILE", help="Write JUnit XML to this file, too.")
 @options.metrics
 @options.data
 @options.reference_statistics
@@ -53,20 +54,21 @@ def check(
     style: str,
     **asked: Any,
 ) -> None:
-    """Measure again what the stored references measured, and say what has moved.
+    """Measure the stored numbers again, and say which have moved.
 
     \b
     Examples:
       coldbench check
       coldbench check --table 3 --junit coldbench.xml
       coldbench check --full --update
-      coldbench check --reference my_records        # written by run, evaluate or compare --output my_records
+      coldbench check --reference my_records     # an output folder of run
       coldbench check --reference cifar_records --data npz:cifar10_test.npz
 
     With --dtype auto, each number is measured in the arithmetic of its reference.
 
-    Exit code 0: every number is within its tolerance of its reference; 1: one has moved, is gone, or was measured with
-    other images, weights, data or settings, and is refused; 3: nothing could be measured.
+    The exit code is 0 if every number is within its tolerance of its reference. It is 1 if a number has moved or is
+    gone, or if it was measured with other images, weights, data or settings, which cannot be compared. It is 3 if
+    nothing could be measured.
     """
     from coldbench.commands import check as command
     from coldbench.records.drift import fail_if_moved
@@ -87,11 +89,15 @@ def check(
 @click.argument("now", metavar="B.json", type=options.FILE)
 @options.style
 def diff(then: Path, now: Path, style: str) -> None:
-    """Compare two files of records, as check compares with the references; exit code 1 where a number has moved.
+    """Compare two files of records, number by number.
+
+    The files are compared as check compares a measurement with its references; the exit code is 1 if a number has
+    moved.
 
     \b
     Example:
-      coldbench diff results/reference/quick/table-3.json results/run/table-3.json
+      coldbench diff results/reference/quick/table-3.json \\
+          results/run/table-3.json
     """
     from coldbench.records.drift import compare_records, fail_if_moved
     from coldbench.records.drift_report import render
@@ -107,11 +113,14 @@ def diff(then: Path, now: Path, style: str) -> None:
 @options.style
 @options.intervals
 def show(paths: tuple[Path, ...], style: str, intervals: bool) -> None:
-    """Print stored records as the table, or the comparison, that they were measured for.
+    """Print stored records as a table or a comparison.
 
     \b
-    Example:
+    Examples:
+      coldbench show results/reference/full/table-1.json
       coldbench show results/reference/full/table-1.json --format latex
+
+    A table in LaTeX is complete and can be included in a document that uses the packages booktabs and adjustbox.
     """
     from coldbench.core.errors import BadInput
     from coldbench.records.comparison import render_stored

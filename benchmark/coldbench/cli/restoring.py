@@ -21,17 +21,21 @@ from coldbench.core.interrupts import resumable
     required=True,
     metavar="NAME",
     shell_complete=completion.offer(completion.models, completion.restorers),
-    help="What restores: anything that evaluate takes.",
+    help="Restore with this model, or with anything else that evaluate takes.",
 )
 @options.degradation
 @options.prediction
 @options.methods("sampled")
-@options.what("--severity", type=click.IntRange(min=1), help="How degraded the images are, 1 to T.  [default: T]")
+@options.what(
+    "--severity",
+    type=click.IntRange(min=1),
+    help="Say after how many of the T steps of the degradation the images are.  [default: T]",
+)
 @options.what(
     "--context",
     type=options.FILE,
     metavar="PATH",
-    help="What was random about each image, as a mask: files of the same names, or one file for all.",
+    help="Read what was random about each image, such as a mask, from files of the same names or one file for all.",
 )
 @options.images("all of INPUT", least=1)
 @options.settings
@@ -42,9 +46,9 @@ from coldbench.core.interrupts import resumable
 @options.random_weights
 @options.fresh
 @options.quiet
-@options.told("--trajectory", is_flag=True, help="Save every x_s and every estimate on the way, too.")
+@options.told("--trajectory", is_flag=True, help="Save every x_s and every estimate R(x_s, s) on the way, too.")
 @keeping.save_format("png")
-@options.told("--output", type=options.FILE, required=True, metavar="DIR", help="The folder that receives the images.")
+@options.told("--output", type=options.FILE, required=True, metavar="DIR", help="Write the images to this folder.")
 def restore(
     given: Path,
     model: str,
@@ -55,21 +59,23 @@ def restore(
     output: Path,
     **asked: Any,
 ) -> None:
-    """Restore images that are degraded already.
+    """Restore images that are already degraded.
 
-    INPUT is a folder of image files or .npy files, one such file, or an .npz archive with an array images. Files of 8
-    or 16 bits and floats in [0, 1] are taken with all of their digits. Their size must be that of the model.
+    INPUT is a folder of image files or .npy files, a single such file, or an .npz archive with an array called images.
+    Files of 8 or 16 bits and floats in [0, 1] are read with all of their digits. Their size must be that of the model.
 
     \b
     Examples:
       coldbench restore my_degraded --model mnist-superres --output restored
-      coldbench restore my_degraded --model mnist-superres --methods sampled,direct --trajectory --output steps
-      coldbench restore my_holes --model mnist-inpaint --context my_masks --save-format npy --output filled
+      coldbench restore my_degraded --model mnist-superres \\
+          --methods sampled,direct --trajectory --output steps
+      coldbench restore my_holes --model mnist-inpaint --context my_masks \\
+          --save-format npy --output filled
 
-    Every output has the name of its input, in the folder of its method; contact-sheet.png shows the first of them. A
-    command that was stopped and is given again restores what is missing. Where something is random about a degradation,
-    as the place of a hole, all methods but direct need it: --context (run --save-images writes such files). Prints the
-    folder of each method.
+    Each restored image has the name of its input and lies in the folder of its method; contact-sheet.png shows the
+    first of them. If the command is stopped and given again, it restores what is still missing. Where a degradation has
+    something random about it, such as the place of a hole, all methods but direct need to be told by --context (run
+    --save-images writes such files). The command prints the folder of each method.
     """
     from coldbench.commands.restore import Given
     from coldbench.commands.restore import restore as restore_images
@@ -94,9 +100,11 @@ def restore(
     "--against",
     metavar="DATA|FILE.npz",
     shell_complete=completion.offer(completion.data),
-    help="Compare generated images with these instead, or with a file of statistics.",
+    help="Compare generated images with this data set, these images or this file of statistics.",
 )
-@options.what("--train", is_flag=True, help="Compare with the training images of the data set.")
+@options.what(
+    "--train", is_flag=True, help="Compare with the training images of the data set instead of its test images."
+)
 @options.metrics
 @options.features
 @options.images("all of IMAGES")
@@ -110,7 +118,7 @@ def restore(
 @options.style
 @options.intervals
 @keeping.per_image
-@options.output(Path("results/score"), "record, table and picture")
+@options.output(Path("results/score"), "the record, the table and the picture")
 def score(
     given: Path,
     originals: str | None,
@@ -121,21 +129,22 @@ def score(
     output: Path,
     **asked: Any,
 ) -> None:
-    """Score images that are restored or generated already; no model is needed.
+    """Score images that are already restored or generated.
 
-    IMAGES and ORIGINALS are folders of image files or .npy files, or .npz archives with an array images; images pair by
-    their names. ORIGINALS may also be a data set, folder:PATH, npz:PATH or module:attribute, transformed as run does
-    and called by their numbers, 000000 and on.
+    No model is needed. IMAGES and ORIGINALS are folders of image files or .npy files, or .npz archives with an array
+    called images; an image and its original have the same name. ORIGINALS may also be a data set, folder:PATH, npz:PATH
+    or module:attribute. These are resized and cropped as run does it, and are called by their numbers, from 000000.
 
     \b
     Examples:
       coldbench score my_restored my_originals
-      coldbench score my_restored my_originals --metrics PSNR,SSIM --per-image scores.csv
+      coldbench score my_restored my_originals --metrics PSNR,SSIM \\
+          --per-image scores.csv
       coldbench score my_generated --against mnist --features mnist-cnn
 
-    The numbers are those that run gives of the same images: to 1e-6 if they are saved as .npy; a PNG clamps every pixel
-    to [0, 1], and rounds it by up to 1/510. Prints the table; the record goes to the output folder, for show, diff and
-    board.
+    The numbers are those that run gives for the same images: they agree to 1e-6 if the images are saved as .npy, while
+    a PNG clamps every pixel to [0, 1] and rounds it by up to 1/510. The table is printed, and the record goes to the
+    output folder, where show, diff and board can read it.
     """
     from coldbench.commands.score import Scored
     from coldbench.commands.score import score as score_images

@@ -21,16 +21,16 @@ from coldbench.metrics.features import FEATURES
     type=Names(FEATURES),
     required=True,
     metavar="SPACE",
-    help="The feature space, or module:attribute of yours.",
+    help="Take the features in this space, or a module:attribute of your own.",
 )
-@options.what("--train", is_flag=True, help="The training images of the data set.")
+@options.what("--train", is_flag=True, help="Take the training images of the data set instead of its test images.")
 @options.images("all of the data set")
 @options.transform
 @options.what(
     "--image-size",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    help="The side of the images.  [default: the feature space's, that of the data set's models, or the images']",
+    help="Resize images to this side.  [default: that of the feature space, the data set's models, or the images]",
 )
 @options.channels("the images'")
 @options.device
@@ -38,24 +38,27 @@ from coldbench.metrics.features import FEATURES
 @options.data_root
 @options.workers
 @options.quiet
-@options.told("--output", type=options.FILE, required=True, metavar="FILE.npz", help="The file to write.")
+@options.told("--output", type=options.FILE, required=True, metavar="FILE.npz", help="Write this file.")
 def statistics(
     data: str, features: tuple[str, ...], train: bool, image_size: int | None, output: Path, **asked: Any
 ) -> None:
-    """Write mean and covariance of the features of some images, as pytorch-fid, clean-fid and EDM read them.
+    """Write the mean and covariance of the features of images.
 
-    DATA is a data set, folder:PATH, npz:PATH, or module:attribute of yours. The file holds mu (d,) and sigma (d, d),
-    the unbiased covariance, in float64. run, evaluate and compare take such a file, whichever program wrote it, in the
-    place of a data set's training images: --reference-statistics.
+    The file has the format that pytorch-fid, clean-fid and EDM read: mu of shape (d,), and sigma of shape (d, d), the
+    unbiased covariance, both in float64. DATA is a data set, folder:PATH, npz:PATH, or a module:attribute of your own.
+    The commands run, evaluate and compare take such a file, whichever program wrote it, as --reference-statistics in
+    the place of a data set's training images.
 
     \b
     Examples:
       coldbench statistics mnist --features mnist-cnn --output mnist_test.npz
-      coldbench statistics mnist --features mnist-cnn --images 1000 --transform zoom --output zoomed.npz
-      coldbench statistics folder:my_digits --features mnist-cnn --output my_digits.npz
+      coldbench statistics mnist --features mnist-cnn --images 1000 \\
+          --transform zoom --output zoomed.npz
+      coldbench statistics folder:my_digits --features mnist-cnn \\
+          --output my_digits.npz
 
-    Prints the path; how many images they were, and a warning if these are too few, go to stderr. Features are kept in
-    the cache (coldbench list cache), where Table 5 finds those of training images.
+    The command prints the path of the file; how many images there were, and a warning if these are too few, go to
+    stderr. Features are kept in the cache (coldbench list cache), where Table 5 finds those of the training images.
     """
     from coldbench.commands.statistics import ImageSet, save_statistics
 

@@ -56,14 +56,14 @@ def _by_key(ctx: click.Context, param: click.Parameter, given: Sequence[tuple[st
     required=True,
     metavar="NAME",
     shell_complete=completion.offer(completion.models, completion.restorers),
-    help="A model, or a restorer of your own, named as evaluate takes it.",
+    help="Measure this model, or a restorer of your own, named as evaluate takes it.",
 )
 @options.what(
     "--steps",
     type=Counts(),
     default=(),
     metavar="NUMBERS",
-    help="How many of the T steps to take, e.g. 1,2,5.  [default: 1,2,4, and so on, and T]",
+    help="Take these numbers of steps, such as 1,2,5.  [default: 1,2,4, and so on, and T]",
 )
 @options.what(
     "--set",
@@ -72,7 +72,7 @@ def _by_key(ctx: click.Context, param: click.Parameter, given: Sequence[tuple[st
     multiple=True,
     callback=_by_key,
     metavar="KEY=V1,V2,...",
-    help="Values of a setting of the degradation (coldbench list degradations), each a row of its own.",
+    help="Give a setting of the degradation (coldbench list degradations) these values, each in a row of its own.",
 )
 @options.degradation
 @options.prediction
@@ -87,10 +87,10 @@ def _by_key(ctx: click.Context, param: click.Parameter, given: Sequence[tuple[st
 @options.protocol
 @options.conditions
 @figures.figure_formats
-@figures.figure_images
+@figures.figure_images("the first eight")
 @options.style
 @options.intervals
-@options.output(Path("results/sweep"), "records, table, plot and pictures")
+@options.output(Path("results/sweep"), "the records, the table, the plot and the pictures")
 def sweep(
     model: str,
     steps: tuple[int, ...],
@@ -101,23 +101,26 @@ def sweep(
     output: Path,
     **asked: Any,
 ) -> None:
-    """Measure quality against the number of steps: what are the other steps for?
+    """Measure how quality depends on the number of steps.
 
-    n of the T steps go between the severities T i / n, i = n to 0, rounded: every (T / n)-th, where n divides T, and
-    the last always to 0. With all T steps, a method is what it is in every table; one step is Direct. All numbers of
-    steps are measured on the same images, degraded once.
+    A method of n steps goes through the severities T i / n for i = n to 0, rounded: where n divides T, it takes every
+    (T / n)-th step, and it always ends at 0. With all T steps, a method is what it is in every table; with a single
+    step, it is Direct. All numbers of steps are measured on the same images, which are degraded once.
 
     \b
     Examples:
       coldbench sweep --model mnist-blur --steps 1,2,5,10,20
-      coldbench sweep --model mnist-superres --methods naive,sampled --metrics SSIM,RMSE
-      coldbench sweep --model mnist-inpaint --steps 1,5,25 --set kernel_std=0.05,0.1
-      coldbench sweep --model mnist-noise --steps 5,20 --methods estimated-noise --images 500
+      coldbench sweep --model mnist-superres --methods naive,sampled \\
+          --metrics SSIM,RMSE
+      coldbench sweep --model mnist-inpaint --steps 1,5,25 \\
+          --set kernel_std=0.05,0.1
+      coldbench sweep --model mnist-noise --steps 5,20 --methods estimated-noise \\
+          --images 500
 
-    The output folder receives MODEL.json (records, which check guards), MODEL.md, the plot as MODEL.svg and MODEL.png
-    (pip install 'coldbench[report]'), and pictures/. A later sweep of the model adds to these; records of the same row
-    with other images, seed or settings go to earlier/. Other commands take METHOD@n for a method of n steps, too:
-    compare direct sampled@5, for example.
+    The records go to MODEL.json in the output folder, the table goes to MODEL.md, the plot goes to MODEL.svg and
+    MODEL.png (it needs pip install 'coldbench[report]'), and the pictures go to pictures/. A later sweep of the model
+    adds to these; records of the same row that were measured with other images, another seed or other settings are
+    moved to earlier/. Other commands also take METHOD@n for a method of n steps, as in compare direct sampled@5.
     """
     from coldbench.commands.sweep import sweep as measure
     from coldbench.records.formats import render
