@@ -101,18 +101,15 @@ def figures_of(plan: Plan, outcome: Outcome | None) -> Figures:
     if outcome is None or not is_first():  # one process draws for all
         return Figures()
     asked, kept = plan.request.figure_images, min(map(len, outcome.gallery.values()))
-    shown = asked or range(min(GALLERY, kept))
-    gallery: Mapping[str, Tensor] = outcome.gallery
-    ways: list[Way] = []
-    if plan.request.trajectory or max(shown) >= kept:
-        assert plan.task is not None
+    trajectory, far = plan.request.trajectory, max(asked, default=0) >= kept
+    again = Revisited({}, {})
+    if plan.task and (trajectory or far):
         again = revisit(plan.task, asked or range(min(FOLLOWED, kept)))
-        ways = _ways(plan, again) if plan.request.trajectory else []
-    if max(shown) >= kept:
-        gallery, shown = again.images, range(len(shown))
     # What the measurement keeps stands in the order of the table.
-    chosen = {kind: gallery[kind][list(shown)] for kind in outcome.gallery}
-    return Figures(chosen, ways, plan.row.checkpoint, plan.request.figure_formats)
+    first = list(asked or range(min(GALLERY, kept)))
+    gallery = {kind: again.images[kind] if far else images[first] for kind, images in outcome.gallery.items()}
+    ways = _ways(plan, again) if trajectory else []
+    return Figures(gallery, ways, plan.row.checkpoint, plan.request.figure_formats)
 
 
 def _ways(plan: Plan, again: Revisited) -> list[Way]:
