@@ -92,19 +92,19 @@ def export(paths: tuple[Path, ...], to: str, output: Path, hub_dataset: str | No
     "-o", "--output", type=options.FILE, metavar="FILE", help="Write to this file.  [default: report.html in FOLDER]"
 )
 def report(folders: tuple[Path, ...], output: Path | None) -> None:
-    """Write one HTML page of all that was measured in a folder, or in several.
+    """Write one HTML page of all that was measured.
 
-    FOLDER is one that run, evaluate, compare or sweep has written. The page holds every number with its interval beside
-    the published one, plots, pictures that can be enlarged, the identity and conditions of each number, and what is
-    missing, with the command that supplies it. It loads nothing and runs no script, so that it can be sent by mail and
-    opened from the file system. The extra report makes it: pip install 'coldbench[report]'.
+    FOLDER is one that run, evaluate, compare or sweep has written; several make one page. The page holds every number
+    with its interval beside the published one, plots, pictures that can be enlarged, the identity and conditions of
+    each number, and what is missing, with the command that supplies it. It loads nothing and runs no script, so that it
+    can be sent by mail and opened from the file system. It needs pip install 'coldbench[report]'.
 
     \b
     Examples:
       coldbench report results/reference/full --output report.html
       coldbench report results/reference/full results/reference/quick -o both.html
 
-    Prints the path of the page.
+    The command prints the path of the page.
     """
     from coldbench.commands.report import report as write_page
 
