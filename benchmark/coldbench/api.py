@@ -166,10 +166,10 @@ def evaluate(
         options: the other options of ``Request``.
 
     Returns:
-        One line a method and metric: ``value``, its 95 % interval ``low`` to ``high`` (None where N is too small for
-        one), its ``deviation`` from another implementation's and a ``warning`` where something speaks against trusting
-        it, with N, seed, protocol and everything else that identifies the number. What could not be measured has the
-        ``status`` ``missing``, no value, and a ``reason``.
+        One line a method and metric, with its ``value``, its 95 % interval ``low`` to ``high`` (None where N is too
+        small for one), its ``deviation`` from another implementation's and a ``warning`` where something speaks against
+        trusting it, with N, seed, protocol and everything else that identifies the number. What could not be measured
+        has the ``status`` ``missing``, no value, and a ``reason``.
 
     Raises:
         BadInput: methods, images or settings that do not fit, or an R that returns something else than images.

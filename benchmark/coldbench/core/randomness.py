@@ -44,6 +44,6 @@ def training_seed(seed: int, stage: int = 0) -> int:
 
 
 def normal_images(indices: Sequence[int], seed: int, purpose: str, shape: Sequence[int]) -> Tensor:
-    """Standard normal numbers of ``shape`` for each image: float32 (B, *shape), on the CPU."""
+    """Standard normal numbers of ``shape`` for each image: float32 ``(B, *shape)``, on the CPU."""
     draws = [image_rng(seed, purpose, i).standard_normal(tuple(shape), dtype=np.float32) for i in indices]
     return torch.from_numpy(np.stack(draws))

@@ -38,7 +38,7 @@ def frechet_estimates(ours: Mapping[str, FeatureSet], against: FeatureSet | Feat
 
 
 def audit_frechet(features: Tensor, against: Tensor | FeatureStatistics) -> float:
-    """|our Frechet distance - torch-fidelity's| / max(torch-fidelity's, tr C_a + tr C_b).
+    """``|our Frechet distance - torch-fidelity's| / max(torch-fidelity's, tr C_a + tr C_b)``.
 
     Args:
         features: (n, d).

@@ -111,7 +111,7 @@ def check_enough(images: int) -> None:
 
 
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
-    """|mu_a - mu_b|^2 + tr C_a + tr C_b - 2 tr (C_a C_b)^(1/2) (Dowson & Landau 1982; Heusel et al. 2017).
+    """``|mu_a - mu_b|^2 + tr C_a + tr C_b - 2 tr (C_a C_b)^(1/2)`` (Dowson & Landau 1982; Heusel et al. 2017).
 
     The last trace is the sum of the singular values of L_a^T L_b for any factors C = L L^T. Factors come from symmetric
     eigendecompositions without their null space, so rank-deficient covariances (fewer images than features, constant

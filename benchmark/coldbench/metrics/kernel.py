@@ -117,7 +117,7 @@ def _kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def audit_kernel(features: Tensor, against: Tensor | Features) -> float:
-    """|our KID - torch-fidelity's| / the largest term, with one subset of all the features.
+    """``|our KID - torch-fidelity's|`` / the largest term, with one subset of all the features.
 
     torch-fidelity compares sets of one size: of more features on the other side, the first are taken.
 

@@ -160,7 +160,7 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def audit_precision(features: Tensor, against: Tensor | Features) -> float:
-    """|our precision - torch-fidelity's|, of equally many features.
+    """``|our precision - torch-fidelity's|``, of equally many features.
 
     Args:
         features: (n, d).
@@ -171,7 +171,7 @@ def audit_precision(features: Tensor, against: Tensor | Features) -> float:
 
 
 def audit_recall(features: Tensor, against: Tensor | Features) -> float:
-    """|our recall - torch-fidelity's|, of equally many features.
+    """``|our recall - torch-fidelity's|``, of equally many features.
 
     Args:
         features: (n, d).

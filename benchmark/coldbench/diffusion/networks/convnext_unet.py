@@ -176,6 +176,8 @@ class PreNorm(nn.Module):
 
 
 class Residual(nn.Module):
+    """fn(x) + x."""
+
     def __init__(self, fn: nn.Module) -> None:
         super().__init__()
         self.fn = fn
