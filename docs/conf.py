@@ -59,7 +59,7 @@ def write_module_pages(app: Sphinx) -> None:
 
 
 def take_as_prose(app: Sphinx, what: str, name: str, it: object, options: object, lines: list[str]) -> None:
-    """Keep napoleon from taking ``#: Such: comments`` for a type and a description: no line but the first is looked at."""
+    """Keep napoleon from taking ``#: Such: comments`` for type and description; it looks at the first line alone."""
     if what in ("attribute", "data", "property") and lines and ": " in lines[0]:
         lines[:1] = [each + end for each, end in zip(lines[0].split(": ", 1), (":", ""), strict=True)]
 
