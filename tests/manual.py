@@ -195,11 +195,10 @@ def check_command(command: str, where: str) -> None:
         PageError: no such command or option, or a value that the option does not take.
     """
     for words in _parts(command):
-        if "coldbench" not in words or words[0] == "pip":
+        asked = _asked_of_coldbench(words)
+        if not asked or asked[0].startswith("-"):
             continue
-        name, *arguments = words[words.index("coldbench") + 1 :] or ["--help"]
-        if name.startswith("-"):
-            continue
+        name, *arguments = asked
         if name not in main.commands:
             raise PageError(f"{where}: coldbench has no command '{name}'")
         try:
@@ -208,6 +207,16 @@ def check_command(command: str, where: str) -> None:
             pass
         except click.ClickException as error:
             raise PageError(f"{where}: {command}: {error.format_message()}") from error
+
+
+def _asked_of_coldbench(words: list[str]) -> list[str]:
+    """What a command gives to coldbench: itself, as a module, or in a container; nothing if it is another command."""
+    if Path(words[0]).name == "coldbench":
+        return words[1:]
+    starts = [i + 2 for i, pair in enumerate(pairwise(words)) if pair == ("-m", "coldbench")]
+    if words[:2] == ["docker", "run"]:
+        starts += [i + 1 for i, word in enumerate(words) if word.startswith("coldbench")]
+    return words[starts[0] :] if starts else []
 
 
 def _parts(command: str) -> Iterator[list[str]]:

@@ -65,6 +65,8 @@ def fence(language: str, text: str) -> str:
         ("<!-- needs: data -->\n" + fence("console", "$ coldbench run --table 3 --pages 5"), "No such option"),
         ("<!-- needs: data -->\n" + fence("console", "$ true && coldbench run --table"), "requires an argument"),
         ("<!-- needs: GPUs -->\n" + fence("console", "$ torchrun -m coldbench run --tables 3"), "No such option"),
+        ("<!-- needs: Docker -->\n" + fence("console", "$ docker run --rm coldbench chek"), "no command 'chek'"),
+        ("<!-- needs: time -->\n" + fence("console", "$ cd /tmp && bin/coldbench chek"), "no command 'chek'"),
         (fence("console", "$ coldbench show nothing.json"), "exit code 2, not 0"),
         (fence("console", "$ coldbench list models # exit 2"), "exit code 0, not 2"),
         (fence("console", "$ cat nothing"), "exit code 1, not 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import coldbench
 
@@ -84,6 +86,7 @@ def test_the_wheel_holds_no_more_than_runs(built: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
     assert tops == {"coldbench", f"coldbench-{coldbench.__version__}.dist-info"}
+    assert path.stat().st_size < 50e6
 
 
 def test_the_image_is_given_what_the_wheel_is_built_of() -> None:
@@ -96,3 +99,12 @@ def test_the_image_is_given_what_the_wheel_is_built_of() -> None:
     needed = ["pyproject.toml", project["readme"], *project["license-files"], *wheel]
     assert first == "*"
     assert [path for path in needed if not any(Path(path).is_relative_to(each) for each in kept)] == []
+
+
+def test_citation_and_changelog_know_the_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == coldbench.__version__
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "\n## [Unreleased]\n" in changelog
+    released = re.findall(r"^## \[(\d[^]]*)\]", changelog, re.MULTILINE)
+    assert not released or released[0] == coldbench.__version__
