@@ -12,7 +12,10 @@ from coldbench.records.record import load
 from tests.manual import ROOT, PageError, Runner, blocks, pages
 
 #: Pages that take more than ten seconds.
-SLOW = {f"docs/{name}.md" for name in ("faq", "performance", "processes", "restore-and-score", "start")}
+SLOW = {
+    f"docs/{name}.md"
+    for name in ("faq", "metrics", "performance", "processes", "restore-and-score", "start", "sweep", "tables")
+}
 NAMES = [path.relative_to(ROOT).as_posix() for path in pages()]
 
 
