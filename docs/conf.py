@@ -34,7 +34,7 @@ napoleon_numpy_docstring = False
 # Every name must be known, but for those of other libraries, whose manuals are not at hand, and type variables.
 nitpicky = True
 nitpick_ignore_regex = [
-    ("py:.*", r"(abc|collections|enum|numpy|os|pandas|pathlib|PIL|threading|torch|torch_fidelity)\..*"),
+    ("py:.*", r"(abc|collections|datetime|enum|numpy|os|pandas|pathlib|PIL|threading|torch|torch_fidelity)\..*"),
     ("py:class", r"Figure|Module|Path|Store|Tensor|float64|(dict|tuple)\[.*"),
     ("py:(class|obj)", r"(coldbench\..*\.)?[A-Z]"),
 ]
