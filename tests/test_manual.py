@@ -14,7 +14,17 @@ from tests.manual import ROOT, PageError, Runner, blocks, pages
 #: Pages that take more than ten seconds.
 SLOW = {
     f"docs/{name}.md"
-    for name in ("faq", "metrics", "performance", "processes", "restore-and-score", "start", "sweep", "tables")
+    for name in (
+        "faq",
+        "metrics",
+        "performance",
+        "processes",
+        "report",
+        "restore-and-score",
+        "start",
+        "sweep",
+        "tables",
+    )
 }
 NAMES = [path.relative_to(ROOT).as_posix() for path in pages()]
 
