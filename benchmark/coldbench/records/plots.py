@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from coldbench.core.extras import installed
 from coldbench.core.steps import split_steps
 from coldbench.records.formats import method_title, row_titles
 from coldbench.records.record import Record
@@ -26,7 +26,7 @@ Curve = Mapping[int, Record]
 
 def can_plot() -> bool:
     """Whether matplotlib is installed."""
-    return importlib.util.find_spec("matplotlib") is not None
+    return installed("matplotlib")
 
 
 def save_plot(records: Sequence[Record], path: Path) -> None:

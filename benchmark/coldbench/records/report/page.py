@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from coldbench import __version__
-from coldbench.core.errors import Missing, printable
+from coldbench.core.errors import printable
+from coldbench.core.extras import require
 from coldbench.records.record import UNKNOWN, Record
 from coldbench.records.report.contents import Anchors, Kind, Section, Source, sections_of, summary_of
 from coldbench.records.report.figures import Plot, is_hot, plot_differences, plot_hot_and_cold, plot_steps
@@ -65,9 +65,7 @@ def check_extras() -> None:
     Raises:
         Missing: it is not.
     """
-    gone = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if gone:
-        raise Missing(f"a report needs {' and '.join(gone)}: pip install 'coldbench[report]'")
+    require("a report needs", *_NEEDED, extra="report")
 
 
 def render_report(sources: Sequence[Source], trajectories: Sequence[Trajectory] = ()) -> str:
