@@ -82,14 +82,14 @@ def agreement() -> str:
     agree = [each for each in found if holds(each)]
     noted = [each for each in found if each not in agree and each.published and each.published.note]
     verdicts = [verdict for *_, verdict in (*_restored_orders(), *_generated_orders())]
-    opposite, open_ = verdicts.count("**no**"), verdicts.count("open")
+    same, opposite, open_ = (verdicts.count(each) for each in ("yes", "**no**", "open"))
     lines = (
         f"- **Degraded images** need no network. Of {len(found)} published SSIM and RMSE, {len(agree)} lie in our 95 % "
         f"interval, and {len(found) - len(agree)} do not. {len(noted)} of the latter are misprints, or of other images "
         "than the paper says; the others are those of inpainting.",
         f"- **Restored images.** {networks()}",
-        f"- **Which method is better.** Of {len(verdicts)} orders in the paper's tables, we find {verdicts.count('yes')}, "
-        f"find the opposite of {opposite}, and cannot tell {open_}.",
+        f"- **Which method is better.** Of {len(verdicts)} orders in the paper's tables, we find {same}, find the "
+        f"opposite of {opposite}, and cannot tell {open_}.",
     )
     return "\n".join(lines)
 
@@ -101,8 +101,8 @@ def networks() -> str:
     better = [each for each in found if each not in same and _better(each)]
     worse = len(found) - len(same) - len(better)
     return (
-        f"Of the {len(found)} published SSIM and RMSE of Sampled and Direct on MNIST, the shipped networks are worse in "
-        f"{worse}, better in {len(better)}, and not distinguishable in {len(same)}."
+        f"Of the {len(found)} published SSIM and RMSE of Sampled and Direct on MNIST, the shipped networks are worse "
+        f"in {worse}, better in {len(better)}, and not distinguishable in {len(same)}."
     )
 
 
@@ -228,6 +228,33 @@ def tolerances() -> str:
     return table(heads, [(", ".join(names), *limits) for limits, names in rows.items()])
 
 
+def coverage() -> str:
+    """The simulated coverage of intervals, as its file holds it."""
+    return (RESULTS / "tables" / "coverage.md").read_text(encoding="utf-8")
+
+
+def published() -> str:
+    """All numbers of the paper's five tables, as printed, with what is known to be wrong with them."""
+    return "\n\n".join(_published(name) for name in paper_tables())
+
+
+def _published(name: str) -> str:
+    found = paper_tables()[name]
+    rows, notes = [], []
+    for row in found.rows:
+        metrics = row.metrics
+        for method in dict.fromkeys(method for method, _ in row.published):
+            printed = [row.published.get((method, metric)) for metric in metrics]
+            marked = [f"{each.printed}{'*' if each.note else ''}" if each else "-" for each in printed]
+            rows.append((row.title, method_title(method), *marked))
+            here = f"{row.title}, {method_title(method)}"
+            notes += [
+                f"- {here}, {m}: {each.note}" for m, each in zip(metrics, printed, strict=True) if each and each.note
+            ]
+    heads = ("Data", "Method", *found.rows[0].metrics)
+    return f"**Table {name}: {found.caption}**\n\n" + "\n".join([table(heads, rows), *(["", *notes] if notes else [])])
+
+
 def record() -> str:
     """One record, as its file holds it."""
     path = RESULTS / "reference" / "full" / "table-3.json"
@@ -251,7 +278,19 @@ def _parameters(path: Path) -> int:
 
 PASSAGES: dict[str, Callable[[], str]] = {
     each.__name__: each
-    for each in (agreement, degraded, networks, orders, sweep, performance, tolerances, record, parameters)
+    for each in (
+        agreement,
+        coverage,
+        degraded,
+        networks,
+        published,
+        orders,
+        sweep,
+        performance,
+        tolerances,
+        record,
+        parameters,
+    )
 }
 
 
