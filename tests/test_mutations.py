@@ -34,7 +34,7 @@ class Mutation:
     message: str
 
     def line(self) -> str:
-        """Of the README's table."""
+        """Of the manual's table."""
         command = " ".join(word for word in self.caught_by if not word.startswith("-q") and word != "--quiet")
         return f"| {self.name} | `{command}` | {self.message} |"
 
@@ -130,8 +130,8 @@ def test_nothing_is_caught_where_there_is_no_mistake(caught_by: tuple[str, ...],
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
-def test_the_readme_lists_the_mistake(mutation: Mutation) -> None:
-    assert f"\n{mutation.line()}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_manual_lists_the_mistake(mutation: Mutation) -> None:
+    assert f"\n{mutation.line()}\n" in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
 
 #: A metric from inside of the package: one new file, and one line.

@@ -1,4 +1,4 @@
-"""Every example that a --help or the README prints runs, on small stand-ins for what it names."""
+"""Every example that a --help prints runs, on small stand-ins for what it names."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from coldbench.diffusion.building import build_degradation
 from coldbench.diffusion.catalog import find_entry
 from coldbench.metrics.classifier import RECIPE
 from tests.helpers import coldbench
+from tests.pages.blocks import PAGES, typed_commands
 from tests.tiny_unet import save_tiny_unet
 
 COMMANDS = (
@@ -65,11 +66,10 @@ def commands_in(lines: list[str]) -> list[str]:
     return list(dict.fromkeys(part.removeprefix("coldbench ") for part in parts if part.startswith("coldbench ")))
 
 
-def readme_examples() -> list[str]:
-    """The commands of the README that no --help has."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)
-    return [each for each in commands_in("".join(blocks).splitlines()) if each not in examples()]
+def manual_examples() -> list[str]:
+    """The commands of README and manual that no --help has."""
+    lines = [line for page in PAGES for line in typed_commands(page.read_text(encoding="utf-8"))]
+    return [each for each in commands_in(lines) if each not in examples()]
 
 
 MODULE = """
@@ -258,7 +258,7 @@ def test_examples_run(example: str, at_hand: Path, own_home: Path, request: pyte
     assert done.stdout
 
 
-@pytest.mark.parametrize("example", [each for each in (*examples(), *readme_examples()) if each.startswith("fetch")])
+@pytest.mark.parametrize("example", [each for each in (*examples(), *manual_examples()) if each.startswith("fetch")])
 def test_examples_that_download_are_only_read(example: str) -> None:
     """They would fetch real data; tests/data/test_fetch.py fetches from a server of its own."""
     command, *words = shlex.split(example)

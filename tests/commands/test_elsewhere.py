@@ -15,6 +15,7 @@ import pytest
 import coldbench as library
 from coldbench.cli import main
 from tests.helpers import assert_one_clear_line, coldbench
+from tests.pages.blocks import typed_commands
 from tests.tiny_unet import save_tiny_unet
 
 ON_DIGITS = ("--degradation", "mnist-noise", "--data", "mnist", "--quiet", "--features", "none")
@@ -118,7 +119,7 @@ def test_methods_are_compared_by_a_model_from_elsewhere(unet: str, tmp_path: Pat
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "models-from-elsewhere.md").read_text(encoding="utf-8")
-COMMANDS = [line for line in PAGE.splitlines() if line.startswith("coldbench ")]
+COMMANDS = typed_commands(PAGE)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if "my_unet" in line])

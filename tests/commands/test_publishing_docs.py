@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 from pathlib import Path
@@ -12,10 +11,10 @@ import pytest
 from coldbench.core.paths import shipped
 from coldbench.records.export_model_card import HUB_DATASETS
 from tests.helpers import coldbench
+from tests.pages.blocks import typed_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "publishing.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("coldbench ")]
+COMMANDS = typed_commands(PAGE)
 
 
 @pytest.mark.filterwarnings("ignore")  # of MLflow and what it needs

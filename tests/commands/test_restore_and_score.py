@@ -21,9 +21,10 @@ from coldbench.evaluation import given_images
 from coldbench.evaluation.details import SavedImages
 from coldbench.records.record import load
 from tests.helpers import assert_one_clear_line, coldbench
+from tests.pages.blocks import typed_commands
 
 PAGE = (Path(__file__).parents[2] / "docs" / "restore-and-score.md").read_text(encoding="utf-8")
-COMMANDS = [line for line in PAGE.splitlines() if line.startswith("coldbench ")]
+COMMANDS = typed_commands(PAGE)
 METRICS = ("--metrics", "FID,SSIM,RMSE,PSNR", "--features", "mnist-cnn", "--quiet")
 
 

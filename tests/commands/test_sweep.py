@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from coldbench.core.errors import Missing
 from coldbench.records.formats import render
 from coldbench.records.record import Record, load
 from tests.helpers import assert_one_clear_line, coldbench, edited, interruptible
+from tests.pages.blocks import typed_commands
 
 PLUGIN = "tests.example_plugin"
 ROOT = Path(__file__).parents[2]
@@ -248,10 +248,8 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
 
 def commands() -> list[str]:
     """The commands of the page, but for those that tests/cli/test_help_examples.py runs, since the help has them."""
-    blocks = re.findall(r"^```\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
     told = coldbench("sweep", "--help").stdout
-    return [line for line in lines if line.startswith("coldbench ") and line not in told]
+    return [line for line in typed_commands(PAGE, needs=False) if line not in told]
 
 
 @pytest.mark.parametrize("line", commands())

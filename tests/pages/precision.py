@@ -113,7 +113,7 @@ def _pictures(figure: Any) -> None:
     shown = [("digit x", images[0]), *((f"x_T in {name}", rounded(steps[-1], bits)[0]) for name, bits in BITS.items())]
     figure.suptitle("A digit, and all that 20 blurs leave of it, with its contrast stretched", fontsize=11)
     for axis, (title, image) in zip(figure.subplots(1, len(shown)), shown, strict=True):
-        axis.imshow(image[0], cmap="gray", interpolation="nearest")
+        axis.imshow(image[0].numpy(), cmap="gray", interpolation="nearest")
         axis.set_title(title, fontsize=10)
         axis.set_axis_off()
 
@@ -147,13 +147,25 @@ def _scores(axis: Any) -> None:
     axis.legend(fontsize=8)
 
 
+def description() -> str:
+    """What the bars of the figure show, in words."""
+    bars = []
+    for dtype in ("bfloat16", "float16"):
+        for then, now in moved(dtype):
+            if then.metric.name == "SSIM":
+                name = f"{dtype}, Table {then.where.table}, {then.where.method}"
+                bars.append(f"{name}: {abs((now.value or 0) - (then.value or 0)):.6f}")
+    return "Change of the SSIM. " + "; ".join(bars)
+
+
 def save(path: Path) -> None:
     """Draw the figure as SVG, the same from one time to the next."""
     import matplotlib as mpl
 
+    metadata = {"Date": None, "Description": description()}
     with mpl.rc_context({"svg.hashsalt": "coldbench", "svg.fonttype": "none"}):
         figure = draw()
-        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata={"Date": None}))
+        write_atomically(path, lambda temporary: figure.savefig(temporary, format="svg", metadata=metadata))
 
 
 if __name__ == "__main__":

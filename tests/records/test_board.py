@@ -79,7 +79,7 @@ def test_names_models_and_conditions_make_no_other_task(values: dict[str, Any], 
 
 
 def test_hot_and_cold_generation_are_ranked_together_and_sizes_are_not(generated: list[Record]) -> None:
-    """They are as in the README's Table 5, whose comparison of hot and cold is the paper's point."""
+    """They are as in Table 5 of the manual, whose comparison of hot and cold is the paper's point."""
     task = one(board({"a": generated}).tasks)
     methods = ["broken-symmetry", "estimated-noise", "fixed-noise", "perfect-symmetry"]
     assert [entry.method for entry in task.entries] == methods
@@ -105,7 +105,7 @@ def test_generators_that_start_elsewhere_are_lines_of_their_own(generated: list[
     ],
 )
 def test_sorted_by_a_metric(metric: str | None, order: list[str], restored: list[Record]) -> None:
-    """By the README's Table 3: FD 31.12, 52.01, 2119.64; SSIM .7305, .7325, .1781; RMSE .1336, .1285, .2305."""
+    """By Table 3 of the manual: FD 31.12, 52.01, 2119.64; SSIM .7305, .7325, .1781; RMSE .1336, .1285, .2305."""
     task = one(board({"a": restored}, metric).tasks)
     assert [entry.method for entry in measured(task)] == order
     assert [entry.rank for entry in measured(task)] == [1, 2, 3]
