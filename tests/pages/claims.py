@@ -81,12 +81,13 @@ def agreement() -> str:
     found = published_cells("degraded")
     agree = [each for each in found if holds(each)]
     noted = [each for each in found if each not in agree and each.published and each.published.note]
+    off = len(found) - len(agree)
     verdicts = [verdict for *_, verdict in (*_restored_orders(), *_generated_orders())]
     same, opposite, open_ = (verdicts.count(each) for each in ("yes", "**no**", "open"))
     lines = (
         f"- **Degraded images** need no network. Of {len(found)} published SSIM and RMSE, {len(agree)} lie in our 95 % "
-        f"interval, and {len(found) - len(agree)} do not. {len(noted)} of the latter are misprints, or of other images "
-        "than the paper says; the others are those of inpainting.",
+        f"interval, and {off} do not: {len(noted)} are misprints, or of other images than the paper says, and "
+        f"{off - len(noted)} are those of inpainting.",
         f"- **Restored images.** {networks()}",
         f"- **Which method is better.** Of {len(verdicts)} orders in the paper's tables, we find {same}, find the "
         f"opposite of {opposite}, and cannot tell {open_}.",
