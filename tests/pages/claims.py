@@ -18,6 +18,7 @@ from coldbench.metrics.metric import METRICS, find_metrics
 from coldbench.records.formats import method_title, print_number
 from coldbench.records.ranking import Number, Standing, standing
 from coldbench.records.record import Record, load, to_json
+from coldbench.records.report.judgement import Judgement, judge
 from coldbench.tables.tables import paper_tables
 from tests.pages.blocks import ROOT
 
@@ -41,13 +42,9 @@ def find(records: Iterable[Record], method: str, name: str) -> Record:
     return next(each for each in records if (each.where.method, each.metric.name) == (method, name))
 
 
-def holds(record: Record) -> bool:
-    """Whether the published number lies in our 95 % interval, widened by half a unit of its last printed digit."""
-    assert record.published is not None
-    assert record.interval is not None
-    rounding = 0.5 * 10.0 ** -len(record.published.printed.partition(".")[2])
-    low, high = record.interval
-    return low - rounding <= record.published.value <= high + rounding
+def agrees(record: Record) -> bool:
+    """Whether our 95 % interval includes the published number, as the report judges it."""
+    return judge(record) == Judgement.WITHIN
 
 
 def published_cells(*methods: str) -> list[Record]:
@@ -63,7 +60,7 @@ def degraded() -> str:
     """The cells that need no network, beside the paper's."""
     rows = []
     for each in sorted(published_cells("degraded"), key=lambda record: record.where.table):
-        verdict = "yes" if holds(each) else "**no**"
+        verdict = "yes" if agrees(each) else "**no**"
         rows.append((*_cell(each), verdict, each.published.note if each.published else ""))
     heads = ("Table", "Data", "Metric", "N", "Here", "Paper", "Agree?", "What is known of the paper's number")
     return table(heads, rows)
@@ -79,15 +76,14 @@ def _cell(each: Record) -> tuple[str, ...]:
 def agreement() -> str:
     """Where our numbers agree with the paper's, and where they do not, counted."""
     found = published_cells("degraded")
-    agree = [each for each in found if holds(each)]
+    agree = [each for each in found if agrees(each)]
     noted = [each for each in found if each not in agree and each.published and each.published.note]
     off = len(found) - len(agree)
     verdicts = [verdict for *_, verdict in (*_restored_orders(), *_generated_orders())]
     same, opposite, open_ = (verdicts.count(each) for each in ("yes", "**no**", "open"))
     lines = (
         f"- **Degraded images** need no network. Of {len(found)} published SSIM and RMSE, {len(agree)} lie in our 95 % "
-        f"interval, and {off} do not: {len(noted)} are misprints, or of other images than the paper says, and "
-        f"{off - len(noted)} are those of inpainting.",
+        f"interval, and {off} do not. Of these, {len(noted)} are misprints, or of other images than the paper says.",
         f"- **Restored images.** {networks()}",
         f"- **Which method is better.** Of {len(verdicts)} orders in the paper's tables, we find {same}, find the "
         f"opposite of {opposite}, and cannot tell {open_}.",
@@ -98,19 +94,13 @@ def agreement() -> str:
 def networks() -> str:
     """How the restored cells of MNIST stand to the paper's, counted."""
     found = [each for each in published_cells("sampled", "direct") if each.where.row == "mnist"]
-    same = [each for each in found if holds(each)]
-    better = [each for each in found if each not in same and _better(each)]
+    same = [each for each in found if agrees(each)]
+    better = [each for each in found if judge(each) == Judgement.BETTER]
     worse = len(found) - len(same) - len(better)
     return (
         f"Of the {len(found)} published SSIM and RMSE of Sampled and Direct on MNIST, the shipped networks are worse "
         f"in {worse}, better in {len(better)}, and not distinguishable in {len(same)}."
     )
-
-
-def _better(each: Record) -> bool:
-    assert each.value is not None
-    assert each.published is not None
-    return (each.value > each.published.value) == (each.metric.better == "higher")
 
 
 def orders() -> str:
