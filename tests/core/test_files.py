@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,28 @@ def test_only_the_system_s_errors_are_cannot_write(
         write_atomically(path, write)
     assert path.read_text() == "earlier"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_regular_file_is_never_replaced(tmp_path: Path) -> None:
+    """Root, who may write to /dev, replaced /dev/null by a file."""
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path, why in ((pipe, "it is no regular file"), (link, "it is no regular file"), (tmp_path, "Is a directory")):
+        with pytest.raises(BadInput, match=rf"^cannot write {path}: {why}$"):
+            write_text(path, "x")
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert {each.name for each in tmp_path.iterdir()} == {"pipe", "link"}
+
+
+def test_a_link_to_a_file_stays(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "file")
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert link.is_symlink()
+        assert (tmp_path / "file").read_text() == text
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from coldbench.core.errors import BadInput
+from coldbench.core.paths import exists, is_file, is_folder
 from coldbench.core.progress import tell
 
 #: How the names of unfinished files begin.
@@ -20,11 +21,15 @@ TEMPORARY = ".coldbench-"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` and rename it into place.
 
-    An earlier ``path`` stays as it was until then. What ``write`` raises is its own affair, unless it is the system's.
+    An earlier ``path`` stays as it was until then; a link stays, and leads to the new file. What ``write`` raises is its
+    own affair, unless it is the system's.
 
     Raises:
-        BadInput: the folder cannot be written, or the disk is full.
+        BadInput: the folder cannot be written, the disk is full, or there is something else than a file at ``path``.
     """
+    if exists(path) and not is_file(path):  # root would replace a device by a file
+        raise BadInput(f"cannot write {path}: {'Is a directory' if is_folder(path) else 'it is no regular file'}")
+    path = path.resolve()
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
