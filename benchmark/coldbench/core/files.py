@@ -21,24 +21,24 @@ TEMPORARY = ".coldbench-"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path`` and rename it into place.
 
-    An earlier ``path`` stays as it was until then; a link stays, and leads to the new file. What ``write`` raises is its
-    own affair, unless it is the system's.
+    An earlier ``path`` stays as it was until then; a link stays, and leads to the new file. What ``write`` raises is
+    its own affair, unless it is the system's.
 
     Raises:
         BadInput: the folder cannot be written, the disk is full, or there is something else than a file at ``path``.
     """
     if exists(path) and not is_file(path):  # root would replace a device by a file
         raise BadInput(f"cannot write {path}: {'Is a directory' if is_folder(path) else 'it is no regular file'}")
-    path = path.resolve()
+    target = path.resolve()
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=TEMPORARY, suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
         write(temporary)
         temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise BadInput(f"cannot write {path}: {error.strerror or error}") from error
     finally:
