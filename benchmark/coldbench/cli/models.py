@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from coldbench.cli import completion, options
-from coldbench.cli.parameters import SectionCommand, Setting, as_dict
+from coldbench.cli.parameters import SectionCommand, Setting, as_dict, set_in
 from coldbench.cli.printing import print_text
 from coldbench.commands.request import Request
 from coldbench.core.interrupts import resumable
@@ -135,7 +135,7 @@ def train(name: str, **asked: Any) -> None:
     shell_complete=completion.offer(completion.models),
     help="Take the data set and the degradation of this registered model.  [default: NAME]",
 )
-@options.settings
+@set_in(click.option)
 @click.option(
     "--weights-key",
     metavar="KEY",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from coldbench.cli import completion
-from coldbench.cli.parameters import SECTIONS, BatchSize, Names, SectionOption, Setting, TransformName, as_dict
+from coldbench.cli.parameters import SECTIONS, BatchSize, Names, SectionOption, TransformName, set_in
 from coldbench.commands.request import DEFAULTS, DEVICES, DTYPES, PREDICTIONS
 from coldbench.diffusion.registries import SAMPLERS
 from coldbench.evaluation import PROTOCOLS
@@ -111,15 +111,7 @@ transform = what(
     metavar="NAME",
     help="Resize and crop images in this way (coldbench list transforms).  [default: that of the row, or native]",
 )
-settings = what(
-    "--set",
-    "settings",
-    type=Setting(),
-    multiple=True,
-    callback=as_dict,
-    metavar="KEY=VALUE",
-    help="Change a setting of the degradation (coldbench list degradations). The option may be repeated.",
-)
+settings = set_in(what)
 seed = what(
     "--seed",
     type=click.IntRange(min=0),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -181,3 +181,10 @@ class TransformName(click.ParamType[Any]):
         except BadInput as error:
             self.fail(str(error), param, ctx)
         return str(value)
+
+
+def set_in(declare: Callable[..., Any]) -> Callable[..., Any]:
+    """--set of the settings of a degradation, in the section that ``declare`` puts options in."""
+    words = "Change a setting of the degradation (coldbench list degradations). The option may be repeated."
+    kind = Setting()
+    return declare("--set", "settings", type=kind, multiple=True, callback=as_dict, metavar="KEY=VALUE", help=words)
