@@ -122,12 +122,16 @@ def test_a_large_picture_is_packed_without_loss(everything: Path) -> None:
     assert_same_pixels(pictures[0], path)
 
 
-def test_a_picture_that_is_none_is_told_and_left_out(everything: Path) -> None:
+@pytest.mark.parametrize(
+    ("beginning", "told"), [(b"", "cannot be read as a PNG picture: "), (b"no picture", "is no PNG picture\n")]
+)
+def test_a_picture_that_is_none_is_told_once_and_left_out(everything: Path, beginning: bytes, told: str) -> None:
     path = everything / "pictures" / "table-1-mnist.png"
-    path.write_bytes(path.read_bytes()[:2000])
+    path.write_bytes(beginning + path.read_bytes()[:2000])
     done = coldbench("report", everything)
     assert done.returncode == 0
-    assert done.stderr.startswith(f"warning: {path} cannot be read as a PNG picture: ")
+    assert done.stderr.startswith(f"warning: {path} {told}")
+    assert done.stderr.count("\n") == 1
     assert len(embedded(page_at(everything / "report.html"))) == 5
 
 

@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, features
+from PIL import Image, UnidentifiedImageError, features
 
 from coldbench.core.errors import BadInput
 
@@ -44,6 +44,8 @@ def read_picture(path: Path) -> Picture:
             width, height = image.size
             if len(content) > _LARGE and features.check("webp"):
                 content, kind = min((content, kind), (_as_webp(image), "webp"), key=lambda each: len(each[0]))
+    except UnidentifiedImageError as error:
+        raise BadInput(f"{path} is no PNG picture") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadInput(
             f"{path} cannot be read as a PNG picture: {getattr(error, 'strerror', None) or error}"
