@@ -324,6 +324,17 @@ def test_imported_checkpoints_sample_as_the_released_code_does(name: str, shared
     torch.testing.assert_close(restored.sampled, expected["improved_final"], atol=1e-4, rtol=0)
 
 
+def test_a_report_is_what_the_command_writes(tmp_path: Path) -> None:
+    public.run_table("3", rows="mnist", images=8, methods=("degraded",), metrics=("RMSE",), output=tmp_path / "a")
+    assert public.report(str(tmp_path / "a")) == tmp_path / "a" / "report.html"
+    page = public.report([tmp_path / "a", tmp_path / "a"], output=tmp_path / "b.html").read_text(encoding="utf-8")
+    assert page == (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    coldbench("report", tmp_path / "a", "--output", tmp_path / "c.html")
+    assert page == (tmp_path / "c.html").read_text(encoding="utf-8")
+    with pytest.raises(BadInput, match="at least one folder"):
+        public.report([])
+
+
 def test_nothing_else_is_public() -> None:
     assert all(callable(getattr(public, name)) for name in public.__all__)
     with pytest.raises(AttributeError, match="no attribute 'evalute'"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         generate,
         load_model,
         open_images,
+        report,
         run_table,
         save_statistics,
     )
@@ -39,6 +40,7 @@ _PUBLIC = {
     "generate": "coldbench.api:generate",
     "load_model": "coldbench.api:load_model",
     "open_images": "coldbench.api:open_images",
+    "report": "coldbench.api:report",
     "run_table": "coldbench.api:run_table",
     "save_statistics": "coldbench.api:save_statistics",
     "sample": "coldbench.diffusion.sampling:sample",
@@ -73,6 +75,7 @@ __all__ = [
     "load_records",
     "mean_over_images",
     "open_images",
+    "report",
     "run_table",
     "sample",
     "save_statistics",

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from coldbench.commands import compare as compare_command
 from coldbench.commands import evaluate as evaluate_command
+from coldbench.commands import report as report_command
 from coldbench.commands import run as run_command
 from coldbench.commands import statistics as statistics_command
 from coldbench.commands.draft import Given
@@ -313,6 +314,23 @@ def compare(
     return compare_command.compare(
         names, _request(options), models=_listed(models), degradation=degradation, output=Path(output)
     )
+
+
+def report(folders: Path | str | Sequence[Path | str], output: Path | str | None = None) -> Path:
+    """``coldbench report``: all that was measured in some folders, as one page of HTML.
+
+    Args:
+        folders: one or several, that ``run_table``, ``evaluate`` or ``compare`` have written.
+        output: the file; ``report.html`` in the first folder unless given.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        BadInput, Missing: see ``coldbench.commands.report.report``.
+    """
+    several = (folders,) if isinstance(folders, str | Path) else folders
+    return report_command.report([Path(folder) for folder in several], None if output is None else Path(output))
 
 
 def save_statistics(

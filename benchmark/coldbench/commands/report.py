@@ -34,11 +34,13 @@ def report(folders: Sequence[Path], output: Path | None = None) -> Path:
         The file.
 
     Raises:
-        BadInput: damaged records, or a file that cannot be written.
+        BadInput: no folder, damaged records, or a file that cannot be written.
         Missing: a folder without records, or a package that the page is made with.
     """
     check_extras()
     folders = list(dict.fromkeys(folders))
+    if not folders:
+        raise BadInput("a report needs at least one folder")
     for folder in filter(is_file, folders):
         raise BadInput(f"{folder} is a file: name the folder that holds it")
     sources = [_source(folder, path) for folder in folders for path in record_files(folder)]
@@ -53,9 +55,8 @@ def _source(folder: Path, path: Path) -> Source:
     records = load(path)
     if not records:
         raise BadInput(f"{path} holds no record")
-    pictures = {
-        (record.where.table, record.where.row): _read(folder / _PICTURES / f"{_stem(record)}.png") for record in records
-    }
+    stems = {(record.where.table, record.where.row): _stem(record) for record in records}
+    pictures = {place: _read(folder / _PICTURES / f"{stem}.png") for place, stem in stems.items()}
     is_comparison = any(record.differences for record in records)
     return Source(
         folder=str(folder),
