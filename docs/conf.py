@@ -23,7 +23,7 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
 # Links to a heading are written as GitHub understands them: page.md#the-heading.
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["deflist"]
 # The notebook is shown with the outputs that it was stored with; tests/test_notebook.py executes it.
 nb_execution_mode = "off"
 

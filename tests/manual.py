@@ -5,7 +5,8 @@ A page is run from top to bottom in a folder of its own, which is empty at first
 - ``python`` is executed; the blocks of a page share their names.
 - ``console`` has commands after ``$``, which are executed one after the other. A command must succeed, or leave with
   the exit code that ``# exit 2`` behind it says.
-- ``toml`` and ``json`` must parse; ``text`` and ``yaml`` are only shown.
+- ``toml`` and ``json`` must parse; ``text`` and ``yaml`` are only shown, but what coldbench is asked for in a line of
+  them, or between the words of the page, must exist as well.
 - ``<!-- file: NAME -->`` before a block writes it to that file instead.
 - ``<!-- needs: WHAT -->`` before a block says what is absent here. It is only looked at: commands must exist with the
   options that they are given, and code must parse.
@@ -38,7 +39,7 @@ from tests.helpers import coldbench
 ROOT = Path(__file__).parents[1]
 LANGUAGES = ("console", "json", "python", "text", "toml", "yaml")
 #: Directives of MyST that hold no code of ours, and those whose body is Markdown, which is looked at as well.
-DIRECTIVES = ("{eval-rst}", "{figure}", "{image}", "{include}", "{toctree}")
+DIRECTIVES = ("{eval-rst}", "{figure}", "{image}", "{toctree}")
 ADMONITIONS = ("{admonition}", "{caution}", "{important}", "{note}", "{tip}", "{warning}")
 #: What comments in a page may be; the last two belong to the parts that commands fill.
 COMMENT = re.compile(r"<!-- (?:(needs|file): (\S.*?)|filled by: .*?|end) -->")
@@ -92,7 +93,11 @@ def blocks(text: str, name: str, first_line: int = 1) -> Iterator[Block]:
     said: dict[str, str] = {}
     for token in MarkdownIt("commonmark").parse(text):
         where = f"{name}:{first_line + token.map[0]}" if token.map else name
+        if token.type == "inline":
+            check_words(token, where)
         if token.type == "html_block":
+            if re.search(r"```|~~~|<pre\b", token.content):
+                raise PageError(f"{where}: code in HTML has no language")
             said |= _comments(token, where)
             continue
         if token.type == "code_block":
@@ -164,6 +169,9 @@ class Runner:
             elif block.language == "console":
                 for command in commands(block):
                     check_command(command, block.where)
+            else:
+                for line in re.findall(r"^(?:\$ |- run: )?((?:.* && )?coldbench .*)$", block.text, re.MULTILINE):
+                    check_command(line.strip(), block.where)
         except (ValueError, SyntaxError) as error:
             raise PageError(f"{block.where}: {error}") from error
 
@@ -207,6 +215,25 @@ def check_command(command: str, where: str) -> None:
             pass
         except click.ClickException as error:
             raise PageError(f"{where}: {command}: {error.format_message()}") from error
+
+
+def check_words(token: Token, where: str) -> None:
+    """See that the commands and options exist that a paragraph names; what follows them may be left out there.
+
+    Raises:
+        PageError: they do not.
+    """
+    for child in token.children or ():
+        words = child.content.split() if child.type == "code_inline" else []
+        if words[:1] != ["coldbench"] or len(words) < 2 or words[1].startswith("-"):
+            continue
+        name, *others = words[1:]
+        if name not in main.commands:
+            raise PageError(f"{where}: coldbench has no command '{name}'")
+        known = {"-h", "--help", *(each for parameter in main.commands[name].params for each in parameter.opts)}
+        for option in (word.partition("=")[0] for word in others if word.startswith("--")):
+            if option not in known:
+                raise PageError(f"{where}: coldbench {name} has no option '{option}'")
 
 
 def _asked_of_coldbench(words: list[str]) -> list[str]:
