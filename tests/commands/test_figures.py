@@ -88,6 +88,7 @@ def test_methods_without_steps_are_told(tmp_path: Path) -> None:
         (("--figure-images", "3-1"), "'3-1' is neither a position, from 0, nor a run of them such as 0-7"),
         (("--figure-images", "1,,2"), "'' is neither a position"),
         (("--figure-images", "0-64"), "a figure shows at most 64 images, not 65"),
+        (("--figure-images", "0-9999999"), "'0-9999999' is neither a position"),
         (("--figure-format", "png,gif"), "unknown figure format 'gif'; known: png, pdf, svg"),
     ],
 )

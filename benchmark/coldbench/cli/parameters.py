@@ -148,7 +148,8 @@ class Positions(click.ParamType[Any]):
             return tuple(value)
         found: dict[int, None] = {}
         for part in value.split(","):
-            run = re.fullmatch(r"\s*([0-9]{1,9})(?:-([0-9]{1,9}))?\s*", part)
+            # A run of a thousand million positions would fill the memory before it is found to be too long.
+            run = re.fullmatch(r"\s*([0-9]{1,6})(?:-([0-9]{1,6}))?\s*", part)
             if run is None or int(run[2] or run[1]) < int(run[1]):
                 self.fail(f"'{part}' is neither a position, from 0, nor a run of them such as 0-7", param, ctx)
             found |= dict.fromkeys(range(int(run[1]), int(run[2] or run[1]) + 1))
