@@ -6,6 +6,7 @@ import base64
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -159,8 +160,9 @@ def test_without_the_extra_it_is_named(package: str, everything: Path, monkeypat
 
 def broken(folder: Path) -> None:
     """What a report cannot be made of."""
-    for name in ("empty", "damaged", "none", "later", "good"):
+    for name in ("empty", "pipe", "damaged", "none", "later", "good"):
         (folder / name).mkdir()
+    os.mkfifo(folder / "pipe" / "table-3.json")
     whole = (QUICK / "table-3.json").read_text(encoding="utf-8")
     (folder / "good" / "table-3.json").write_text(whole, encoding="utf-8")
     (folder / "damaged" / "table-3.json").write_text(whole[: len(whole) // 2], encoding="utf-8")
@@ -174,6 +176,7 @@ def broken(folder: Path) -> None:
     [
         (("absent",), 3, "no records *.json in absent"),
         (("empty",), 3, "no records *.json in empty"),
+        (("pipe",), 3, "no records *.json in pipe"),  # and it does not wait for what comes out of it
         (("good", "empty"), 3, "no records *.json in empty"),
         (("damaged",), 2, "damaged/table-3.json does not hold records of schema"),
         (("none",), 2, "none/table-3.json holds no record"),

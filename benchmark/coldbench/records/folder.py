@@ -141,9 +141,15 @@ def record_files(folder: Path) -> list[Path]:
     """The files of records in a folder; those in folders inside of it, as in ``earlier``, are not among them.
 
     Raises:
+        BadInput: the folder cannot be read.
         Missing: there are none.
     """
-    paths = sorted(folder.glob("*.json")) if is_folder(folder) else []
+    try:
+        names = os.listdir(folder) if is_folder(folder) else []
+    except OSError as error:
+        raise BadInput(f"cannot read {folder}: {error.strerror}") from error
+    # A pipe of that name would be waited for.
+    paths = sorted(folder / name for name in names if name.endswith(".json") and is_file(folder / name))
     if not paths:
         raise Missing(f"no records *.json in {folder}: coldbench run, evaluate and compare write such files")
     return paths
