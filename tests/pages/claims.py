@@ -83,7 +83,8 @@ def agreement() -> str:
     same, opposite, open_ = (verdicts.count(each) for each in ("yes", "**no**", "open"))
     lines = (
         f"- **Degraded images** need no network. Of {len(found)} published SSIM and RMSE, {len(agree)} lie in our 95 % "
-        f"interval, and {off} do not. Of these, {len(noted)} are misprints, or of other images than the paper says.",
+        f"interval, and {off} do not. Of these, {len(noted)} are misprints, or seem to be of other images than the "
+        "paper says.",
         f"- **Restored images.** {networks()}",
         f"- **Which method is better.** Of {len(verdicts)} orders in the paper's tables, we find {same}, find the "
         f"opposite of {opposite}, and cannot tell {open_}.",

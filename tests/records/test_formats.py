@@ -10,7 +10,15 @@ from dataclasses import replace
 import pytest
 
 from coldbench.records import FORMATS
-from coldbench.records.formats import ABSENT, INTERVALS, method_title, render, table_notes, to_frame
+from coldbench.records.formats import (
+    ABSENT,
+    INTERVALS,
+    method_title,
+    render,
+    table_notes,
+    table_title,
+    to_frame,
+)
 from coldbench.records.record import Published, Record
 from tests.helpers import changed, edited
 
@@ -25,6 +33,14 @@ def test_published_numbers_stand_beside_ours(records: list[Record]) -> None:
     ]  # fmt: skip
     line = to_frame(records).set_index("Method").loc["Sampled"]
     assert (line["SSIM (paper)"], line["FID (paper)"], line["FID"]) == ("0.820", "4.33", ABSENT)
+
+
+def test_a_table_without_a_caption_is_called_after_what_it_measures(records: list[Record]) -> None:
+    (one,) = records[:1]
+    assert table_title(one) == "Table 3: Super-resolution"
+    bare = replace(one, where=replace(one.where, table="mine", caption=""))
+    titles = {name: table_title(replace(bare, request={"command": name})) for name in ("evaluate", "score", "run")}
+    assert titles == {"evaluate": "Evaluation of mnist-superres", "score": "Scores of mnist-superres", "run": "mine"}
 
 
 def test_a_column_of_published_numbers_is_there_only_where_one_is(records: list[Record]) -> None:

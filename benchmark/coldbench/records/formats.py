@@ -18,10 +18,16 @@ from coldbench.records.trials import told
 #: The formats that hold records instead of a table.
 RECORDS = ("json", "csv")
 ABSENT = "-"
+#: What a table without a caption is called, by the command that measured it.
+_TITLES = {
+    "evaluate": "Evaluation of {}",
+    "score": "Scores of {}",
+    "sweep": "Quality against the number of steps: {}",
+}
 #: What stands behind a number's sign of plus or minus.
 INTERVALS = "± half of the 95 % interval, by a delete-a-group jackknife"
 #: What an interval of a distance of distributions does not say.
-BIASED = "a Frechet distance is that of so many images: it is biased upwards, the more the fewer they are"
+BIASED = "a Frechet distance is biased upwards, and the bias grows as the number of images falls"
 
 
 def render(records: Sequence[Record], style: str, *, intervals: bool = False) -> str:
@@ -142,8 +148,10 @@ def _render_table(records: Sequence[Record], style: str, intervals: bool) -> str
 
 def table_title(record: Record) -> str:
     """The title of the table that a number stands in."""
-    table, caption = record.where.table, record.where.caption
-    return f"Table {table}: {caption}" if caption else table
+    if record.where.caption:
+        return f"Table {record.where.table}: {record.where.caption}"
+    title = _TITLES.get(str(record.request.get("command")))
+    return title.format(record.identity.checkpoint) if title else record.where.table
 
 
 def print_records(records: Sequence[Mapping[str, object]], style: str) -> str:

@@ -215,10 +215,7 @@ def _section(source: Source, records: Sequence[Record], anchors: Anchors, *, amb
 
 
 def _title(records: Sequence[Record]) -> str:
-    kind = _kind(records)
-    if kind == Kind.SWEEP:
-        return f"Quality against the number of steps: {records[0].identity.checkpoint}"
-    return comparison_title(records) if kind == Kind.COMPARISON else table_title(records[0])
+    return comparison_title(records) if _kind(records) == Kind.COMPARISON else table_title(records[0])
 
 
 def _kind(records: Sequence[Record]) -> Kind:
