@@ -76,7 +76,7 @@ class Scores:
         start: the position in it of the first image that comes here.
         references: (feature space, metric) -> the accumulator of what generated images are compared with; None where
             images have originals.
-        zero_features: so many of the images, the last ones, count as zero features.
+        zero_features: how many images at the end get a feature vector of zeros, as in the released code.
         files: where features are kept; in a temporary folder unless given.
         cache: of the originals' features; none unless given.
         skipped: so many images of the data set come before the first, for messages.

@@ -27,7 +27,7 @@ class FeatureSet:
 
     Attributes:
         rows: float32 (n, d), possibly mapped from a file; see ``blocks``.
-        zeros: images behind them that count as zero features, in every replicate.
+        zeros: how many feature vectors of zeros are added behind them, in every replicate.
         groups: of neighbouring images, for intervals; 1 where none is wanted.
     """
 

@@ -80,7 +80,8 @@ class Metric:
         elsewhere: its name in feature spaces other than that of the FID, before the name of the space.
         decimals: printed.
         tolerances: how far a number may be from a stored one, by dtype and class of device, e.g. ``float32 cpu``.
-        relative: whether tolerances are relative to the stored number (or to half of its interval, if that is larger).
+        relative: whether a tolerance bounds ``|new - stored| / max(|stored|, h)`` instead of ``|new - stored|``; h is
+            half the width of the stored interval.
         estimates: of features, a cheaper way to the numbers of several sets and their replicates than one accumulator a
             group: from name -> ``FeatureSet`` and what they are compared with; see ``feature_sets.set_estimates``.
         reference: another implementation's number of a few images, from what ``update`` takes; None if there is none.

@@ -127,7 +127,7 @@ def distance(now: float, then: float, interval: tuple[float, float] | None, *, r
         now: the number.
         then: the earlier one.
         interval: of the earlier one.
-        relative: whether the unit is the earlier number, or half of its interval if that is larger.
+        relative: whether the unit is max(abs(then), h), where h is half the width of the interval.
     """
     if not relative:
         return abs(now - then)
