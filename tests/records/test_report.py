@@ -16,7 +16,7 @@ from coldbench.cli import main
 from coldbench.core.errors import printable
 from coldbench.core.paths import shipped
 from coldbench.records.record import Published, Record, load
-from coldbench.records.report.contents import Source
+from coldbench.records.report.contents import Source, titled_method
 from coldbench.records.report.facts import facts_of
 from coldbench.records.report.judgement import EXCLUDED, Judgement, judge
 from coldbench.records.report.page import render_report
@@ -325,6 +325,15 @@ def test_a_comparison_alone_has_no_counts_of_tables() -> None:
     page = parse(page_of(load(COMPARED)))
     assert page.all("table", "counts") == []
     assert "there is nothing to plot" in page.text
+
+
+def test_methods_have_titles_and_models_keep_their_names(records: list[Record]) -> None:
+    titles = {
+        name: titled_method(edited(records[0], where=dataclasses.replace(records[0].where, method=name)))
+        for name in ("degraded", "sampled@1", records[0].identity.checkpoint)
+    }
+    assert list(titles.values()) == ["Degraded", "Sampled, 1 step", records[0].identity.checkpoint]
+    assert records[0].identity.checkpoint.islower()
 
 
 def test_what_the_folder_lacks_is_named_with_a_command_that_exists(records: list[Record]) -> None:

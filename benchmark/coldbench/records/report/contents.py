@@ -311,7 +311,9 @@ def _cell(record: Record, anchor: str, published: str, reason: str, facts: Field
 
 
 def titled_method(record: Record) -> str:
-    """A method's title, with its number of steps in words."""
+    """A method's title, with its number of steps in words; a model that was compared keeps its name."""
+    if record.where.method == record.identity.checkpoint:
+        return record.where.method
     method, steps = split_steps(record.where.method)
     if steps is None:
         return method_title(method)
