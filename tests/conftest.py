@@ -13,6 +13,11 @@ from torch import Tensor
 from coldbench.core.paths import shipped
 from coldbench.records.record import Record, load
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores: more threads than one in each would wait for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 SHARED = Path(os.environ.get("COLDBENCH_SHARED", Path(__file__).parents[2] / "shared"))
 
 

@@ -218,8 +218,8 @@ def metrics(*names: str) -> tuple[Metric, ...]:
     [
         ("cpu", 0.9e-4, ""),
         ("cpu", 1.1e-4, "SSIM moves by more than 0.0001"),
-        ("NVIDIA H100", 0.9e-3, ""),
-        ("NVIDIA H100", 1.1e-3, "SSIM moves by more than 0.001"),
+        ("NVIDIA H200", 0.9e-4, ""),
+        ("NVIDIA H200", 1.1e-4, "SSIM moves by more than 0.0001"),
     ],
 )
 def test_the_tolerance_is_that_of_float32_on_the_device(device: str, moved: float, refused: str) -> None:
