@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from coldbench.core.devices import choose_device
 from coldbench.core.errors import BadInput
 from coldbench.core.randomness import training_seed
 from coldbench.data.datasets import open_mnist
@@ -270,3 +271,19 @@ def test_recipes_refuse_unknown_keys() -> None:
 def test_recipes_refuse_what_cannot_be_trained(training: dict[str, object]) -> None:
     with pytest.raises(BadInput):
         Recipe.of(dataclasses.replace(ENTRY, training=training))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_graphs_give_the_gradients_of_the_network(accumulate: int, digits: Pixels) -> None:
+    """Of every step: what a graph holds on to from one step must not leak into the next."""
+    device = choose_device("cuda")  # which makes float32 mean float32
+    entry = dataclasses.replace(ENTRY, training={**ENTRY.training, "accumulate": accumulate, "lr": 1e-12})
+    graphed, plain = (Run(entry, digits, device) for _ in range(2))
+    forward = graphed.forward(compile_network=False)
+    for batch in graphed.remaining_batches():
+        graphed.update(forward, batch)
+        plain.update(plain.network, batch)
+        assert graphed.losses[-1] == pytest.approx(plain.losses[-1], rel=1e-5)
+        for (name, ours), theirs in zip(graphed.network.named_parameters(), plain.network.parameters(), strict=True):
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=name)
