@@ -31,6 +31,10 @@ from coldbench.metrics.hub import HubWeights
 from coldbench.metrics.metric import find_metrics
 from coldbench.records.record import Record
 
+#: Tables as an earlier release measured them, 100 images a row in ``quick`` and all in ``full``. The records that ship
+#: change with the networks; these do not.
+EARLIER = Path(__file__).parent / "records" / "earlier"
+
 
 def coldbench(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A command and its outcome, without the seconds that a process of its own would spend on importing torch."""

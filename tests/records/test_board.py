@@ -10,27 +10,24 @@ from typing import Any
 import pytest
 
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import shipped
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.metrics.intervals import Estimate, difference
 from coldbench.records.board import Task, board
 from coldbench.records.ranking import Entry, Kind, Number, Standing, standing
 from coldbench.records.record import Record, load
-from tests.helpers import changed, edited
-
-FULL = shipped("results", "reference", "full")
+from tests.helpers import EARLIER, changed, edited
 
 
 @pytest.fixture(scope="module")
 def restored() -> list[Record]:
     """All of Table 3 at full size."""
-    return load(FULL / "table-3.json")
+    return load(EARLIER / "full" / "table-3.json")
 
 
 @pytest.fixture(scope="module")
 def generated() -> list[Record]:
     """All of Table 5 at full size."""
-    return load(FULL / "table-5.json")
+    return load(EARLIER / "full" / "table-5.json")
 
 
 def one(task: Sequence[Task]) -> Task:
@@ -79,7 +76,7 @@ def test_names_models_and_conditions_make_no_other_task(values: dict[str, Any], 
 
 
 def test_hot_and_cold_generation_are_ranked_together_and_sizes_are_not(generated: list[Record]) -> None:
-    """They are as in Table 5 of the manual, whose comparison of hot and cold is the paper's point."""
+    """They are as in Table 5, whose comparison of hot and cold is the paper's point."""
     task = one(board({"a": generated}).tasks)
     methods = ["broken-symmetry", "estimated-noise", "fixed-noise", "perfect-symmetry"]
     assert [entry.method for entry in task.entries] == methods
@@ -105,7 +102,7 @@ def test_generators_that_start_elsewhere_are_lines_of_their_own(generated: list[
     ],
 )
 def test_sorted_by_a_metric(metric: str | None, order: list[str], restored: list[Record]) -> None:
-    """By Table 3 of the manual: FD 31.12, 52.01, 2119.64; SSIM .7305, .7325, .1781; RMSE .1336, .1285, .2305."""
+    """FD 31.12, 52.01, 2119.64; SSIM .7305, .7325, .1781; RMSE .1336, .1285, .2305."""
     task = one(board({"a": restored}, metric).tasks)
     assert [entry.method for entry in measured(task)] == order
     assert [entry.rank for entry in measured(task)] == [1, 2, 3]

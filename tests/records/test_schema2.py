@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import shipped
 from coldbench.records.drift import Status, compare_records
 from coldbench.records.formats import render
 from coldbench.records.record import Record, load, save
+from tests.helpers import EARLIER
 
 OLD = Path(__file__).parent / "schema2"
 TABLES = ("1", "3", "4", "5")
@@ -47,11 +47,11 @@ def test_they_say_what_they_said(table: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_they_are_held_against_records_of_today(table: str) -> None:
-    """The shipped references are these, converted."""
+def test_they_are_held_against_later_records(table: str) -> None:
+    """The references of the same networks, measured by a later release, are these, converted."""
     then = load(OLD / f"table-{table}.json")
     keys = {record.key for record in then}
-    now = load(shipped("results", "reference", "quick") / f"table-{table}.json")
+    now = load(EARLIER / "quick" / f"table-{table}.json")
     drifts = compare_records(then, [record for record in now if record.key in keys])
     assert {drift.status for drift in drifts} == {Status.SAME}
     assert {drift.distance for drift in drifts} == {0}
@@ -71,7 +71,7 @@ def test_what_a_command_had_changed_is_read_out_of_the_protocol(tmp_path: Path) 
 
 
 def test_settings_that_they_did_not_store_are_not_compared_and_those_that_they_did_are(tmp_path: Path) -> None:
-    now = [record for record in load(shipped("results", "reference", "quick") / "table-3.json") if record.measured]
+    now = [record for record in load(EARLIER / "quick" / "table-3.json") if record.measured]
     now = [record for record in now if record.where.method != "degraded"]
     (refused, *_) = compare_records(edited(tmp_path, "3", protocol="paper+timesteps=6"), now)
     assert refused.reason == "degradation timesteps was 6, is 3"
