@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from coldbench.core.paths import shipped
 from coldbench.records.record import Record, load
+from tests.helpers import EARLIER
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many processes as cores: more threads than one in each would wait for one another.
@@ -54,8 +54,8 @@ def own_registry(own_home: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def records() -> list[Record]:
-    """The stored quick records of Table 3."""
-    return load(shipped("results", "reference", "quick") / "table-3.json")
+    """Quick records of Table 3."""
+    return load(EARLIER / "quick" / "table-3.json")
 
 
 @pytest.fixture

@@ -14,13 +14,12 @@ import pytest
 import yaml
 
 from coldbench.core.errors import BadInput
-from coldbench.core.paths import shipped
 from coldbench.core.provenance import RANDOM_WEIGHTS
 from coldbench.records.export import runs_of
 from coldbench.records.record import Record, load, save
-from tests.helpers import assert_one_clear_line, coldbench, edited
+from tests.helpers import EARLIER, assert_one_clear_line, coldbench, edited
 
-FULL = shipped("results", "reference", "full")
+FULL = EARLIER / "full"
 TABLE = FULL / "table-3.json"
 
 

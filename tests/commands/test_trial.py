@@ -25,7 +25,7 @@ from coldbench.records.record import Record, load
 from coldbench.records.trials import Trial
 from tests.helpers import assert_one_clear_line, coldbench
 
-RUN = ("run", "--table", "3", "--rows", "mnist", "--methods", "degraded,direct", "--quiet", "--dtype", "auto")
+RUN = ("run", "--table", "4", "--rows", "mnist", "--methods", "degraded,direct", "--quiet", "--dtype", "auto")
 
 
 class Arithmetics:
@@ -61,7 +61,7 @@ def arithmetics(monkeypatch: pytest.MonkeyPatch) -> Arithmetics:
 def measured(folder: Path, *options: str, images: int = 20) -> list[Record]:
     done = coldbench(*RUN, "--images", str(images), *options, "--output", folder)
     assert done.returncode == 0, done.stderr
-    return [record for record in load(folder / "table-3.json") if record.measured]
+    return [record for record in load(folder / "table-4.json") if record.measured]
 
 
 def taken(records: list[Record]) -> str:
@@ -83,8 +83,8 @@ def test_the_fastest_harmless_arithmetic_is_taken_and_told(arithmetics: Arithmet
     assert "RMSE moves by more than 5e-05" in harmful.refused
     # Two batches of 16, the second of four images and twelve that nobody asked for.
     assert [each.network_seconds for each in trials] == pytest.approx([0.2, 0.1, 0.02])
-    shown = coldbench("show", tmp_path / "table-3.json").stdout
-    took = "MNIST, mnist-superres: --dtype auto took bfloat16, after trials of 20 images"
+    shown = coldbench("show", tmp_path / "table-4.json").stdout
+    took = "MNIST (ours), mnist-snow: --dtype auto took bfloat16, after trials of 20 images"
     assert f"- {took}: float32 0.2 s; bfloat16 0.1 s, SSIM " in shown
 
 
@@ -145,7 +145,7 @@ def test_a_stopped_command_that_is_given_again_goes_on_in_what_it_took(
     labels: list[str] = []
     monkeypatch.setattr(Plan, "run", lambda self, label, *rest: labels.append(label) or run(self, label, *rest))
     assert taken(measured(tmp_path)) == "bfloat16"
-    assert labels == ["Table 3 MNIST"]
+    assert labels == ["Table 4 MNIST (ours)"]
     assert taken(measured(tmp_path)) == "float32", "a command that ended well leaves no choice behind"
 
 
@@ -273,7 +273,7 @@ def test_several_processes_refuse_what_one_would(tmp_path: Path) -> None:
     arguments = [*RUN, "--images", "40", "--output", str(tmp_path / "out")]
     done = subprocess.run([*starter, *arguments], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    records = load(tmp_path / "out" / "table-3.json")
+    records = load(tmp_path / "out" / "table-4.json")
     assert taken(records) == "float32"
     trials = records[0].conditions.trial
     assert all("NaN" in each.refused for each in trials[1:]), trials
