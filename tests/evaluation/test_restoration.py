@@ -35,7 +35,9 @@ def test_batch_size_changes_no_result(name: str, images: int, settings: dict[str
     for batch_size in (1, 17):
         values = measure(task(name, images, batch_size, **settings)).values
         for key, value in reference.items():
-            assert values[key] == pytest.approx(value, rel=1e-6, abs=0), key
+            # A Frechet distance near zero is a difference of traces of some hundreds, and keeps their error.
+            nearly = pytest.approx(value, rel=1e-6, abs=1e-5 if key[1] == "FID" else 0)
+            assert values[key] == nearly, key
 
 
 def test_a_repeated_run_gives_the_same_bits() -> None:
