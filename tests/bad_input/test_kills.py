@@ -28,7 +28,7 @@ from coldbench.records.record import Record, load, save
 from tests.helpers import coldbench, edited, run_apart
 
 KILLS = 20
-RUN = ("run", "--table", "3", "--rows", "mnist", "--methods", "degraded,direct", "--images", "192", "--batch-size", "16")
+RUN = ("run", "--table", "3", "--rows", "mnist", "--methods", "degraded,direct", "--images", "192", "--batch-size=16")
 REGISTRY = """
 [mine]
 dataset = "mnist"
