@@ -103,8 +103,8 @@ def kills_of_run(folder: str) -> None:
         saved.update(path.stat().st_mtime_ns for path in out.glob(".resume/*.pt"))
 
     kill_at_random(*RUN, "--output", out, after=after, anew=lambda: shutil.rmtree(out))
-    # How many kills meet a measurement under way depends on the machine; one must.
-    assert saved, "what was measured was not saved"
+    # How many kills meet a measurement under way depends on the machine; a few must.
+    assert len(saved) >= 3, "what was measured was not saved"
     for each in (out, whole):
         assert ended(child(*RUN, "--output", each)) == 0
     assert comparable(out / "table-3.json") == comparable(whole / "table-3.json")

@@ -45,11 +45,11 @@ def assert_the_ends_are_direct_and_sampled(model: str, table: str, T: int, image
         direct, sampled = (tabled["mnist", method, metric] for method in ("direct", "sampled"))
         assert swept[model, "sampled@1", metric] == pytest.approx(direct, abs=1e-6)
         assert swept[model, f"sampled@{T}", metric] == pytest.approx(sampled, abs=1e-6)
-        assert direct != pytest.approx(sampled, abs=1e-4)
+        assert direct != pytest.approx(sampled, abs=1e-3)
 
 
 def test_one_step_is_direct_and_all_steps_are_sampled(tmp_path: Path) -> None:
-    assert_the_ends_are_direct_and_sampled("mnist-superres", "3", 3, 6, tmp_path)
+    assert_the_ends_are_direct_and_sampled("mnist-superres", "3", 3, 12, tmp_path)
 
 
 @pytest.mark.slow
