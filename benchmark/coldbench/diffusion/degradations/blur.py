@@ -67,9 +67,7 @@ def blur(
     ]
     if discrete:
         steps[-1] = torch.full_like(steps[-1], 1 / image_size) @ steps[-1]
-    degradation = SeparableDegradation(torch.stack(steps))
-    degradation.float32_only = LAST_DECIMALS
-    return degradation
+    return SeparableDegradation(torch.stack(steps), float32_only=LAST_DECIMALS)
 
 
 def takes_std(routine: str) -> bool:

@@ -34,9 +34,7 @@ def heat(*, image_size: int, timesteps: int, sigma_min: float = 0.5, sigma_max: 
     cosines = dct_matrix(image_size)
     rates = (math.pi * torch.arange(image_size, dtype=torch.float64) / image_size).square()
     decay = torch.exp(-elapsed[:, None] * rates)
-    degradation = SeparableDegradation(cosines.T @ (decay[:, :, None] * cosines))
-    degradation.float32_only = LAST_DECIMALS
-    return degradation
+    return SeparableDegradation(cosines.T @ (decay[:, :, None] * cosines), float32_only=LAST_DECIMALS)
 
 
 def log_spaced(first: float, last: float, count: int) -> Tensor:

@@ -21,13 +21,15 @@ class SeparableDegradation(Degradation):
     Args:
         steps: K_0 .. K_{T-1}, float64 (T, S, S); K_i maps a column of an image degraded i times to one degraded
             i + 1 times, and rows likewise.
+        float32_only: see ``Degradation``.
     """
 
     steps: Tensor
     products: Tensor
 
-    def __init__(self, steps: Tensor) -> None:
+    def __init__(self, steps: Tensor, *, float32_only: str = "") -> None:
         super().__init__(timesteps=len(steps), image_size=steps.shape[-1])
+        self.float32_only = float32_only
         products = [torch.eye(self.image_size, dtype=torch.float64)]
         for step in steps:
             products.append(step @ products[-1])

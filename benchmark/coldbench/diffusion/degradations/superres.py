@@ -37,9 +37,9 @@ def super_resolution(
     if image_size % 2**timesteps:
         raise BadInput(f"image size {image_size} cannot be halved {timesteps} times")
     sizes = [image_size // 2 ** (i + 1) for i in range(timesteps)]
-    degradation = SeparableDegradation(torch.stack([resampling_matrix(image_size, size, mode) for size in sizes]))
-    degradation.float32_only = _DECIMALS
-    return degradation
+    return SeparableDegradation(
+        torch.stack([resampling_matrix(image_size, size, mode) for size in sizes]), float32_only=_DECIMALS
+    )
 
 
 def resampling_matrix(size: int, smaller: int, mode: str) -> Tensor:
