@@ -6,6 +6,7 @@ A weights' file carries its history, so that whoever goes on from it, on whateve
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,16 +98,19 @@ def as_metadata(stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def curve_picture(stages: Sequence[Stage]) -> str:
-    """An SVG of the losses against the steps: grey what was trained on, black what was held out, a line a stage."""
+    """An SVG of the losses against the steps: grey what was trained on, black what was held out, a line a stage.
+
+    The axis is logarithmic, because the squared error of one stage may be a tenth of the absolute one of another.
+    """
     before = [sum(stage.steps for stage in stages[:number]) for number in range(len(stages))]
     points = [(done + x, y, z) for done, stage in zip(before, stages, strict=True) for x, y, z in stage.curve]
-    lowest = min(min(y, z) for _, y, z in points)
+    lowest = max(min(min(y, z) for _, y, z in points), 1e-12)
     # The first losses are of an untrained network, and would flatten all the others.
-    highest = max(max(y, z) for _, y, z in points[min(2, len(points) - 1) :])
-    across, up = 400 / max(x for x, _, _ in points), 160 / max(highest - lowest, 1e-12)
+    highest = max(lowest, *(max(y, z) for _, y, z in points[min(2, len(points) - 1) :]))
+    across, up = 400 / max(x for x, _, _ in points), 160 / max(math.log(highest / lowest), 1e-12)
 
     def place(step: float, loss: float) -> str:
-        return f"{60 + across * step:.1f},{180 - up * min(max(loss - lowest, 0), highest - lowest):.1f}"
+        return f"{60 + across * step:.1f},{180 - up * math.log(min(max(loss, lowest), highest) / lowest):.1f}"
 
     lines = []
     for done, stage in zip(before, stages, strict=True):
@@ -116,5 +120,5 @@ def curve_picture(stages: Sequence[Stage]) -> str:
     labels = [(4, 184, f"{lowest:.4f}"), (4, 24, f"{highest:.4f}"), (400, 198, f"{points[-1][0]:,} steps")]
     texts = [f'<text x="{x}" y="{y}">{text}</text>' for x, y, text in labels]
     head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 480 204" font-family="sans-serif" font-size="11">'
-    key = '<text x="60" y="198">loss: grey in training, black held out</text>'
+    key = '<text x="60" y="198">loss (logarithmic): grey in training, black held out</text>'
     return "\n".join([head, '<rect width="480" height="204" fill="#fff"/>', *lines, *texts, key, "</svg>", ""])

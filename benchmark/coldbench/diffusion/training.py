@@ -1,4 +1,4 @@
-"""Training: min over theta of E || R_theta(D(x, t), t) - x ||_1, Equation 1 of the paper.
+"""Training: min over theta of E || R_theta(D(x, t), t) - x ||_1, Equation 1 of the paper, or the squared error instead.
 
 A run depends on its recipe alone: batches and severities are drawn from generators keyed by (seed, purpose, number),
 so a run that was killed and resumed sees the same images as one that was not, and several processes see those that one
