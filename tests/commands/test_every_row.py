@@ -197,7 +197,7 @@ def test_every_row_has_its_degradation_network_recipe_and_presets(row: Row) -> N
         return
     paper = Recipe.of(entry if entry.dataset != "mnist" else entry.with_preset("paper"))
     assert (paper.lr, paper.ema, paper.accumulate, paper.schedule) == (2e-5, 0.995, 2, "constant")
-    assert paper.loss == "l1"  # whatever ours is: Equation 1
+    assert paper.loss == "l1"  # Equation 1, whichever loss our own recipe has
     assert entry.dataset == "mnist" or "quick" in entry.presets
 
 

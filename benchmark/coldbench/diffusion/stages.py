@@ -101,12 +101,15 @@ def curve_picture(stages: Sequence[Stage]) -> str:
     """An SVG of the losses against the steps: grey what was trained on, black what was held out, a line a stage.
 
     The axis is logarithmic, because the squared error of one stage may be a tenth of the absolute one of another.
+    Losses that are not finite are left out.
     """
     before = [sum(stage.steps for stage in stages[:number]) for number in range(len(stages))]
     points = [(done + x, y, z) for done, stage in zip(before, stages, strict=True) for x, y, z in stage.curve]
-    lowest = max(min(min(y, z) for _, y, z in points), 1e-12)
+    drawn = [loss for _, *pair in points for loss in pair if 0 < loss < math.inf]
+    lowest = min(drawn, default=1e-12)
     # The first losses are of an untrained network, and would flatten all the others.
-    highest = max(lowest, *(max(y, z) for _, y, z in points[min(2, len(points) - 1) :]))
+    later = [loss for _, *pair in points[min(2, len(points) - 1) :] for loss in pair]
+    highest = max([lowest, *(loss for loss in later if loss < math.inf)])
     across, up = 400 / max(x for x, _, _ in points), 160 / max(math.log(highest / lowest), 1e-12)
 
     def place(step: float, loss: float) -> str:
@@ -115,7 +118,7 @@ def curve_picture(stages: Sequence[Stage]) -> str:
     lines = []
     for done, stage in zip(before, stages, strict=True):
         for column, colour in ((1, "#aaa"), (2, "#000")):
-            path = " ".join(place(done + point[0], point[column]) for point in stage.curve)
+            path = " ".join(place(done + point[0], point[column]) for point in stage.curve if point[column] < math.inf)
             lines.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
     labels = [(4, 184, f"{lowest:.4f}"), (4, 24, f"{highest:.4f}"), (400, 198, f"{points[-1][0]:,} steps")]
     texts = [f'<text x="{x}" y="{y}">{text}</text>' for x, y, text in labels]

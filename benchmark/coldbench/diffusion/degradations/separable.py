@@ -29,7 +29,8 @@ class SeparableDegradation(Degradation):
 
     def __init__(self, steps: Tensor, *, float32_only: str = "") -> None:
         super().__init__(timesteps=len(steps), image_size=steps.shape[-1])
-        self.float32_only = float32_only
+        if float32_only:
+            self.float32_only = float32_only
         products = [torch.eye(self.image_size, dtype=torch.float64)]
         for step in steps:
             products.append(step @ products[-1])
