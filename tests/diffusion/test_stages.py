@@ -138,10 +138,7 @@ def test_the_picture_of_the_losses_is_svg_with_two_lines_a_stage() -> None:
 
 def test_equal_factors_of_the_loss_are_equally_far_apart_in_its_picture() -> None:
     """A logarithmic axis: from .4 to .04 is as far as from .04 to .004."""
-    told = dataclasses.replace(
-        FIRST, curve=[(step, loss, loss) for step, loss in enumerate((9.0, 9.0, 0.4, 0.04, 0.004))]
-    )
-    heights = [float(point.split(",")[1]) for point in points_of(told)]
+    heights = [float(point.split(",")[1]) for point in held_out_points(picture_of(9.0, 9.0, 0.4, 0.04, 0.004))]
     assert heights[2:] == pytest.approx([20, 100, 180])
 
 
@@ -150,19 +147,24 @@ def test_equal_factors_of_the_loss_are_equally_far_apart_in_its_picture() -> Non
 def test_a_loss_that_has_no_logarithm_spoils_no_other(loss: float, place: int) -> None:
     losses = [0.4, 0.2, 0.1]
     losses[place] = loss
-    picture = curve_picture(
-        [dataclasses.replace(FIRST, curve=[(step, loss, loss) for step, loss in enumerate(losses)])]
-    )
+    picture = picture_of(*losses)
     assert "nan" not in picture
     assert "inf" not in picture
     assert "e-12" not in picture
 
 
 def test_a_curve_of_one_point_is_drawn() -> None:
-    assert len(points_of(dataclasses.replace(FIRST, curve=[(4, 0.5, 0.5)]))) == 1
+    assert len(held_out_points(picture_of(0.5))) == 1
 
 
-def points_of(stage: Stage) -> list[str]:
-    """The points of the held-out losses in the picture of a stage, as ``x,y``."""
-    line = ElementTree.fromstring(curve_picture([stage])).findall("{http://www.w3.org/2000/svg}polyline")[1]
+def picture_of(*losses: float) -> str:
+    """The picture of a stage that had these losses, in training and held out, at its steps 1, 2, ..."""
+    return curve_picture(
+        [dataclasses.replace(FIRST, curve=[(step, loss, loss) for step, loss in enumerate(losses, 1)])]
+    )
+
+
+def held_out_points(picture: str) -> list[str]:
+    """The points of the held-out losses of the first stage, as ``x,y``."""
+    line = ElementTree.fromstring(picture).findall("{http://www.w3.org/2000/svg}polyline")[1]
     return line.attrib["points"].split()
