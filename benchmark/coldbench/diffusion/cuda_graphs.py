@@ -58,11 +58,22 @@ def graphed_for_training(network: nn.Module, x: Tensor, steps: Tensor) -> Forwar
         network: in training mode, on the GPU.
         x, steps: inputs, on the GPU.
     """
+    _silence_stream_mismatch()
     try:
         graphed: Forward = torch.cuda.make_graphed_callables(network, (x, steps), allow_unused_input=True)  # type: ignore[assignment]
         return graphed
     except RuntimeError:
         return network
+
+
+def _silence_stream_mismatch() -> None:
+    """Keep torch from warning that gradients of a graph come from the stream on which it was captured.
+
+    They are the right ones (a test compares them with the network's own); torch 2.11 warns of it, once a run.
+    """
+    silence = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if silence:
+        silence(False)
 
 
 def best_forward(
