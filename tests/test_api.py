@@ -97,14 +97,24 @@ def test_a_frame_tells_everything_that_its_numbers_depend_on() -> None:
     assert sampled.revision
 
 
-def test_random_weights_are_named_with_their_numbers(tmp_path: Path) -> None:
+#: The registry entry of a network that nobody has trained.
+UNTRAINED = """[untrained]
+dataset = "cifar10"
+network = { name = "convnext-unet", dim = 16, dim_mults = [1, 2], channels = 3 }
+degradation = { name = "snow", image_size = 32, timesteps = 2, level = 3 }
+training = { steps = 1 }
+"""
+
+
+def test_random_weights_are_named_with_their_numbers(tmp_path: Path, own_registry: Path) -> None:
+    own_registry.write_text(UNTRAINED)
     np.savez(tmp_path / "a.npz", images=np.zeros((4, 32, 32, 3), np.uint8))
     images = ("--data", f"npz:{tmp_path / 'a.npz'}", "--features", "none", "--output", tmp_path)
-    small = ("cifar10-snow", "--set", "timesteps=2", *images)
+    small = ("untrained", *images)
     done = coldbench("evaluate", *small, "--allow-random-weights", "--quiet")
-    assert "cifar10-snow has random weights: its numbers mean nothing" in done.stdout
+    assert "untrained has random weights: its numbers mean nothing" in done.stdout
     assert coldbench("evaluate", *small, "--methods", "degraded", "--quiet").returncode == 0
-    assert_one_clear_line(coldbench("evaluate", *small, "--quiet"), 3, "coldbench train cifar10-snow")
+    assert_one_clear_line(coldbench("evaluate", *small, "--quiet"), 3, "coldbench train untrained")
 
 
 def test_plain_strings_serve_for_lists_names_and_protocols() -> None:
@@ -301,10 +311,11 @@ def no_images(root: Path, *, train: bool = False) -> object:
     return mean_colours(torch.device("cpu"))
 
 
-def test_random_weights_are_scored_only_where_asked_for() -> None:
-    with pytest.raises(Missing, match="coldbench train cifar10-superres"):
-        public.load_model("cifar10-superres")
-    first, second = (public.load_model("cifar10-superres", allow_random_weights=True) for _ in range(2))
+def test_random_weights_are_scored_only_where_asked_for(own_registry: Path) -> None:
+    own_registry.write_text(UNTRAINED)
+    with pytest.raises(Missing, match="coldbench train untrained"):
+        public.load_model("untrained")
+    first, second = (public.load_model("untrained", allow_random_weights=True) for _ in range(2))
     assert first.restore.sha256 == "random"
     for name, tensor in first.restore.network.state_dict().items():
         assert torch.equal(tensor, second.restore.network.state_dict()[name])

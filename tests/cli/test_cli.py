@@ -91,12 +91,12 @@ def test_missing_rows_say_what_supplies_them_and_the_others_still_run(tmp_path: 
 
 
 def test_rows_without_weights_still_show_their_degraded_images(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8))
-    done = run_table(tmp_path, "--rows", "cifar10", "--data", f"npz:{tmp_path / 'a.npz'}", "--format", "json")
+    np.savez(tmp_path / "a.npz", images=np.random.default_rng(0).integers(0, 256, (20, 128, 128, 3), dtype=np.uint8))
+    done = run_table(tmp_path, "--rows", "celeba", "--data", f"npz:{tmp_path / 'a.npz'}", "--format", "json")
     cells = {(c["where"]["method"], c["metric"]["name"]): c for c in json.loads(done.stdout)}
     assert cells["degraded", "RMSE"]["status"] == "measured"
     assert cells["sampled", "RMSE"]["value"] is None
-    assert "coldbench train cifar10-superres" in cells["sampled", "RMSE"]["reason"]
+    assert "coldbench train celeba-superres" in cells["sampled", "RMSE"]["reason"]
 
 
 def test_a_run_leaves_records_table_and_picture(tmp_path: Path) -> None:

@@ -195,7 +195,7 @@ def test_every_row_has_its_degradation_network_recipe_and_presets(row: Row) -> N
     assert build_degradation(entry.degradation).timesteps == entry.degradation["timesteps"]
     if row.note.startswith("ours"):
         return
-    paper = Recipe.of(entry if entry.dataset != "mnist" else entry.with_preset("paper"))
+    paper = Recipe.of(find_recipe(row.checkpoint, "paper" if entry.dataset == "mnist" else None))
     assert (paper.lr, paper.ema, paper.accumulate, paper.schedule) == (2e-5, 0.995, 2, "constant")
     assert paper.loss == "l1"  # Equation 1, whichever loss our own recipe has
     assert entry.dataset == "mnist" or "quick" in entry.presets

@@ -160,7 +160,7 @@ def test_names_that_a_checkpoint_must_not_have(name: str, tmp_path: Path, own_ho
 
 def test_an_import_under_a_row_s_name_fills_it_and_keeps_the_recipe(tmp_path: Path) -> None:
     torch.save({"ema": state()}, tmp_path / "model.pt")
-    done = coldbench("import", tmp_path / "model.pt", "--as", "cifar10-superres")
+    done = coldbench("import", tmp_path / "model.pt", "--as", "cifar10-superres", "--force")
     assert done.returncode == 0, done.stderr
     entry = find_entry("cifar10-superres")
     assert entry.network["dim"] == 8
@@ -215,8 +215,8 @@ def test_special_6_has_no_std(tmp_path: Path) -> None:
 
 #: Arguments of an import under the name of a row, and what its table then misses.
 OTHERS = (
-    (("--as", "cifar10-superres", "--set", "mode=bicubic"), "mode bicubic instead of area"),
-    (("--as", "cifar10-blur", "--like", "cifar10-superres"), "name superres instead of blur"),
+    (("--as", "cifar10-superres", "--set", "mode=bicubic", "--force"), "mode bicubic instead of area"),
+    (("--as", "cifar10-blur", "--like", "cifar10-superres", "--force"), "name superres instead of blur"),
     (("--as", "mnist-superres", "--like", "cifar10-superres", "--force"), "dataset cifar10 instead of mnist"),
 )
 
