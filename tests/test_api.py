@@ -110,11 +110,11 @@ def test_random_weights_are_named_with_their_numbers(tmp_path: Path, own_registr
     own_registry.write_text(UNTRAINED)
     np.savez(tmp_path / "a.npz", images=np.zeros((4, 32, 32, 3), np.uint8))
     images = ("--data", f"npz:{tmp_path / 'a.npz'}", "--features", "none", "--output", tmp_path)
-    small = ("untrained", *images)
-    done = coldbench("evaluate", *small, "--allow-random-weights", "--quiet")
+    untrained = ("untrained", *images)
+    done = coldbench("evaluate", *untrained, "--allow-random-weights", "--quiet")
     assert "untrained has random weights: its numbers mean nothing" in done.stdout
-    assert coldbench("evaluate", *small, "--methods", "degraded", "--quiet").returncode == 0
-    assert_one_clear_line(coldbench("evaluate", *small, "--quiet"), 3, "coldbench train untrained")
+    assert coldbench("evaluate", *untrained, "--methods", "degraded", "--quiet").returncode == 0
+    assert_one_clear_line(coldbench("evaluate", *untrained, "--quiet"), 3, "coldbench train untrained")
 
 
 def test_plain_strings_serve_for_lists_names_and_protocols() -> None:

@@ -86,7 +86,7 @@ def test_what_the_run_left_is_cached(own_home: Path, tmp_path: Path) -> None:
 def test_generators_are_compared_with_statistics_that_ship() -> None:
     found = forecast("run", "--table", "5", "--rows", "mnist-noise", "--images", "32", "--dry-run", "--quiet")
     (row,) = found["rows"]
-    assert row["evaluations"] == 2 * 20 * 32
+    assert row["evaluations"] == 2 * 40 * 32
     assert row["cached"] == ["statistics of training images in mnist-cnn"]
     assert row["temporary_bytes"] == 4 * 128 * 32 * 2
     assert row["cache_bytes"] == 0

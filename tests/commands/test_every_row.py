@@ -188,7 +188,7 @@ def test_an_absent_set_names_the_command(dataset: object, tmp_path: Path) -> Non
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.table}-{row.checkpoint}")
 def test_every_row_has_its_degradation_network_recipe_and_presets(row: Row) -> None:
     entry = find_entry(row.checkpoint)
-    for variant in (entry, *(entry.with_preset(name) for name in entry.presets)):
+    for variant in (entry, *(find_recipe(row.checkpoint, name) for name in entry.presets)):
         recipe = Recipe.of(variant)
         assert recipe.augmentation in TRANSFORMS
         build_network(variant.network)
@@ -228,6 +228,7 @@ def test_the_settings_of_celeba_that_its_degraded_columns_show() -> None:
 def test_weights_of_a_preset_do_not_take_the_recipe_s_place() -> None:
     quick = find_recipe("cifar10-blur", "quick")
     registered = register(quick, b"weights")
+    assert find_entry("cifar10-blur").preset == "quick"
     assert find_entry("cifar10-blur").network == quick.network
     assert find_recipe("cifar10-blur").training["steps"] == 700_000
     assert find_recipe("cifar10-blur", "quick").training == quick.training

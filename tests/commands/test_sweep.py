@@ -130,7 +130,7 @@ def test_generators_take_fewer_steps(tmp_path: Path) -> None:
 
 
 def test_with_all_steps_even_what_is_drawn_is_the_same(tmp_path: Path) -> None:
-    done = coldbench("evaluate", "mnist-noise", "--methods", "ddpm,ddpm@20", "--images", "6", "--output", tmp_path)
+    done = coldbench("evaluate", "mnist-noise", "--methods", "ddpm,ddpm@40", "--images", "6", "--output", tmp_path)
     assert done.returncode == 0, done.stderr
     values = [each.value for each in load(next(tmp_path.glob("*.json"))) if each.measured]
     assert len(values) == 2

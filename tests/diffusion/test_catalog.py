@@ -33,6 +33,7 @@ from tests.helpers import run_apart
 SHIPPED = (
     *("mnist-blur", "mnist-inpaint", "mnist-superres", "mnist-noise", "mnist-snow", "mnist-blur-generate"),
     "mnist-blend",
+    *("cifar10-blur", "cifar10-inpaint", "cifar10-superres", "cifar10-snow"),
 )
 
 

@@ -114,7 +114,7 @@ def sweep(
           --metrics SSIM,RMSE
       coldbench sweep --model mnist-inpaint --steps 1,5,25 \\
           --set kernel_std=0.05,0.1
-      coldbench sweep --model mnist-noise --steps 5,20 --methods estimated-noise \\
+      coldbench sweep --model mnist-noise --steps 5,40 --methods estimated-noise \\
           --images 500
 
     The records go to MODEL.json in the output folder, the table goes to MODEL.md, the plot goes to MODEL.svg and

@@ -67,9 +67,10 @@ def graphed_for_training(network: nn.Module, x: Tensor, steps: Tensor) -> Forwar
 
 
 def _silence_stream_mismatch() -> None:
-    """Keep torch from warning that gradients of a graph come from the stream on which it was captured.
+    """For the rest of the process, keep torch from warning that a graph's gradients come from another stream.
 
-    They are the right ones (a test compares them with the network's own); torch 2.11 warns of it, once a run.
+    They are the right ones: a test that needs a GPU compares them with the network's own. torch 2.11 warns of it at the
+    first backward pass.
     """
     silence = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
     if silence:
