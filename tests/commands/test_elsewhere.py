@@ -162,7 +162,7 @@ def test_what_is_made_of_the_network_is_told_on_stderr(unet: str, tmp_path: Path
         "direct",
     )
     done = coldbench("evaluate", unet, *few, "--output", tmp_path)
-    assert f"{unet} predicts eps, at its times 23 to 999, and its x0 is clipped to 1" in done.stderr
+    assert f"{unet} predicts eps, at its times 11 to 999, and its x0 is clipped to 1" in done.stderr
 
 
 def test_a_row_of_a_table_of_one_s_own_may_name_one(unet: str, tmp_path: Path) -> None:
