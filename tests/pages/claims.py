@@ -26,8 +26,8 @@ from tests.pages.blocks import ROOT
 RESULTS = ROOT / "results"
 #: Metrics that need no feature space.
 PAIRS = ("SSIM", "RMSE")
-#: Data set -> the folder, in results, of the records of its restorations.
-FOLDERS = {"mnist": Path("reference", "full"), "cifar10": Path("cifar10")}
+#: Data set -> the folder, in results, of the records of Tables 1-4.
+FOLDERS = {"mnist": "reference/full", "cifar10": "cifar10", "celeba": "celeba"}
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -53,7 +53,7 @@ def agrees(record: Record) -> bool:
 def published_cells(*methods: str) -> list[Record]:
     """The numbers of Tables 1-4 that the paper prints as well, of metrics that need no feature space."""
     found = []
-    for folder in ("reference/full", "cifar10", "celeba"):
+    for folder in FOLDERS.values():
         for path in sorted((RESULTS / folder).glob("table-[1-4].json")):
             found += [each for each in cells(path, *methods) if each.published and each.metric.name in PAIRS]
     return found
@@ -96,13 +96,14 @@ def agreement() -> str:
 
 
 def networks() -> str:
-    """How the restored cells of MNIST and CIFAR-10 stand to the paper's, counted."""
-    return " ".join(_restored(row) for row in FOLDERS)
+    """How the restored cells of each data set stand to the paper's, counted."""
+    printed = published_cells("sampled", "direct")
+    rows = dict.fromkeys(each.where.row for each in printed)
+    return " ".join(_restored([each for each in printed if each.where.row == row]) for row in rows)
 
 
-def _restored(row: str) -> str:
-    """The same of one row; what is known to be misprinted is only counted."""
-    printed = [each for each in published_cells("sampled", "direct") if each.where.row == row]
+def _restored(printed: Sequence[Record]) -> str:
+    """The same of one data set; what is known to be misprinted is only counted."""
     found = [each for each in printed if each.published and not each.published.note]
     same = [each for each in found if agrees(each)]
     better = [each for each in found if judge(each) == Judgement.BETTER]
@@ -123,8 +124,10 @@ def orders() -> str:
 
 def _restored_orders() -> list[tuple[str, ...]]:
     rows = []
-    for number, data in itertools.product("123", FOLDERS):
-        records = cells(RESULTS / FOLDERS[data] / f"table-{number}.json", "sampled", "direct")
+    for number, (data, folder) in itertools.product("123", FOLDERS.items()):
+        records = cells(RESULTS / folder / f"table-{number}.json", "sampled", "direct")
+        if not records:
+            continue
         paper = next(row for row in paper_tables()[number].rows if row.dataset == data)
         for name in ("FID", *PAIRS):
             a, b = (find(records, method, name) for method in ("sampled", "direct"))
